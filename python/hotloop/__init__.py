@@ -1,0 +1,1 @@
+"""hotloop makes LLM agents fast and cheap."""

@@ -1,0 +1,2 @@
+//! The parts of hotloop that need neither Python nor unsafe code.
+#![forbid(unsafe_code)]

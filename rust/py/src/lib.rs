@@ -1,0 +1,23 @@
+//! The native module `hotloop._core`: registers and converts, nothing else.
+
+use pyo3::prelude::*;
+
+/// The compiled parts of hotloop.
+#[pymodule(gil_used = true)]
+mod _core {
+    use super::{PyModule, PyModuleMethods as _, PyResult};
+    use pyo3::{Bound, PyErr, exceptions::PyRuntimeWarning};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        module.add("build_profile", profile)?;
+        if cfg!(debug_assertions) {
+            let category = module.py().get_type::<PyRuntimeWarning>();
+            let text = c"hotloop._core is a debug build and many times slower than a release build; install it with `make` or `maturin develop --release`";
+            PyErr::warn(module.py(), &category, text, 1)?;
+        }
+        Ok(())
+    }
+}
