@@ -53,7 +53,15 @@ __all__ = [
 
 
 class HotloopError(Exception):
-    """Base of every error that hotloop raises."""
+    """Base of every error that hotloop raises.
+
+    Attributes:
+        retryable: whether the same call may succeed when it is made again.
+        retry_after: seconds that the other side asked to wait first, or None.
+    """
+
+    retryable: bool = False
+    retry_after: float | None = None
 
 
 class CanonicalError(HotloopError, ValueError):
@@ -112,9 +120,16 @@ class MissingKeyError(ModelError):
 class ModelConnectionError(ModelError):
     """The server could not be reached, or went away before it had answered."""
 
+    retryable = True
+
 
 class ModelTimeoutError(ModelError, TimeoutError):
     """The server did not answer in time."""
+
+    retryable = True
+
+
+_TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class ModelStatusError(ModelError):
@@ -129,6 +144,7 @@ class ModelStatusError(ModelError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.retryable = status in _TRANSIENT
 
     def __reduce__(self) -> tuple[type[ModelStatusError], tuple[str, int, float | None]]:
         return type(self), (str(self), self.status, self.retry_after)

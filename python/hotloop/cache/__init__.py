@@ -1,0 +1,1 @@
+"""Cache tiers: what they hold, and where."""

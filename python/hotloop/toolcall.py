@@ -1,0 +1,24 @@
+"""What a model asks for and a pipeline runs: a call of a tool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ToolCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool.
+
+    Attributes:
+        name: the tool's name, or one of its aliases.
+        args: the arguments by name. A model's arguments arrive as JSON text; they may be handed on as that text, and
+            are decoded and validated once, at the edge of the tool.
+        id: the model's identifier of the call, which its result must carry; None where nobody needs one.
+    """
+
+    name: str
+    args: dict[str, Any] | str
+    id: str | None = None
