@@ -18,12 +18,15 @@ class Record:
     Attributes:
         payload: the outcome as bytes, exactly as it came.
         created: when it was made, in seconds since the epoch.
+        expires: when it stops being live, in seconds since the epoch, as said by the tier that holds it; None for
+            never.
         namespace: the group it can be cleared with.
         meta: what a replay needs beside the bytes, such as a status or a content type; never a secret.
     """
 
     payload: bytes
     created: float
+    expires: float | None = None
     namespace: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
 

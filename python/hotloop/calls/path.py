@@ -325,7 +325,7 @@ class CallPath:
 
     async def _store(self, call: Call[Any] | StreamCall, payload: bytes) -> None:
         if self.cache is not None and call.key is not None:
-            record = Record(payload, self._clock.epoch(), call.policy.namespace)
+            record = Record(payload, self._clock.epoch(), namespace=call.policy.namespace)
             await self.cache.put(call.key, record, call.policy.ttl)
 
     def _begin(self, call: Call[Any] | StreamCall) -> None:

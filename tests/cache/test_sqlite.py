@@ -1,0 +1,184 @@
+"""The disk tier: a real file, several processes, and files that are not ours."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from hotloop.cache.base import Record
+from hotloop.cache.sqlite import SqliteCache
+from hotloop.errors import CacheError
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+class Epoch:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def cache(tmp_path):
+    made = SqliteCache(tmp_path / "deep" / "cache.db")
+    yield made
+    await made.aclose()
+
+
+async def test_a_record_comes_back_as_it_was_also_after_reopening(tmp_path):
+    record = Record(b"\x00payload\xff", 12.5, namespace="n", meta={"status": "200"})
+    first = SqliteCache(tmp_path / "c.db")
+    await first.put(key(1), record)
+    await first.aclose()
+    second = SqliteCache(tmp_path / "c.db")
+    hit = await second.get(key(1))
+    assert hit is not None
+    assert (hit.record, hit.tier) == (record, "sqlite")
+    assert await second.get(key(2)) is None
+    (stats,) = second.stats()
+    assert (stats.hits, stats.misses, stats.entries) == (1, 1, 1)
+    await second.aclose()
+    await second.aclose()
+
+
+async def test_a_record_dies_with_its_time_to_live(tmp_path):
+    epoch = Epoch()
+    cache = SqliteCache(tmp_path / "c.db", ttl=60, epoch=epoch)
+    await cache.put(key(1), Record(b"default", epoch.now))
+    await cache.put(key(2), Record(b"short", epoch.now), ttl=10)
+    epoch.now += 10
+    assert await cache.get(key(2)) is None
+    assert (await cache.get(key(1))).record.payload == b"default"
+    epoch.now += 50
+    assert await cache.get(key(1)) is None
+    await cache.aclose()
+
+
+async def test_clear_forgets_one_namespace_or_all(cache):
+    for number, namespace in enumerate(["a", "a", "b"]):
+        await cache.put(key(number), Record(b"x", 0.0, namespace=namespace))
+    await cache.clear("a")
+    assert [await cache.get(key(n)) is not None for n in range(3)] == [False, False, True]
+    await cache.clear()
+    assert cache.stats()[0].entries == 0
+
+
+async def test_it_stays_within_its_bytes_and_drops_what_was_used_longest_ago(tmp_path):
+    epoch = Epoch()
+    cache = SqliteCache(tmp_path / "c.db", max_bytes=100_000, epoch=epoch)
+    for number in range(200):
+        epoch.now += 1
+        await cache.put(key(number), Record(bytes(1000), epoch.now))
+        assert cache.stats()[0].bytes <= 100_000
+    assert await cache.get(key(199)) is not None
+    assert await cache.get(key(0)) is None
+    await cache.put(key(500), Record(bytes(200_000), epoch.now))
+    assert await cache.get(key(500)) is None
+    await cache.aclose()
+
+
+async def test_a_replaced_record_is_counted_once(cache):
+    for size in (10, 1000, 10):
+        await cache.put(key(1), Record(bytes(size), 0.0))
+    assert (cache.stats()[0].entries, cache.stats()[0].bytes) == (1, 210)
+
+
+@pytest.mark.parametrize("content", [b"not a database, whatever it is" * 100, None])
+def test_a_file_that_is_not_ours_is_refused_and_left_as_it_was(tmp_path, content):
+    path = tmp_path / "other.db"
+    if content is None:
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE precious (x)")
+        other.close()
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(CacheError, match=r"other\.db"):
+        SqliteCache(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path):
+    path = tmp_path / "c.db"
+    asyncio.run(SqliteCache(path).aclose())
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(CacheError, match="version 99"):
+        SqliteCache(path)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheError, match="cannot be opened"):
+        SqliteCache(tmp_path / "file" / "c.db")
+
+
+async def test_a_locked_file_is_a_miss_and_an_error_and_not_a_failure(tmp_path):
+    cache = SqliteCache(tmp_path / "c.db", timeout=0.01)
+    other = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    await cache.put(key(1), Record(b"x", 0.0))
+    other.execute("ROLLBACK")
+    other.close()
+    assert await cache.get(key(1)) is None
+    assert cache.stats()[0].errors == 1
+    await cache.aclose()
+
+
+_WRITER = """
+import asyncio, sys
+from hotloop.cache.base import Record
+from hotloop.cache.sqlite import SqliteCache
+async def main(path, first, count):
+    cache = SqliteCache(path)
+    print("open", flush=True)
+    for number in range(first, first + count):
+        await cache.put(number.to_bytes(32, "big"), Record(number.to_bytes(4, "big") * 5000, 0.0))
+    assert cache.stats()[0].errors == 0, cache.stats()
+    await cache.aclose()
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+def writer(path, first: int, count: int) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", _WRITER, str(path), str(first), str(count)], stdout=subprocess.PIPE)
+
+
+async def test_processes_that_open_a_new_file_at_once_share_it(tmp_path):
+    writers = [writer(tmp_path / "c.db", 100 * n, 20) for n in range(4)]
+    for process in writers:
+        process.communicate()
+    assert [process.returncode for process in writers] == [0] * 4
+    cache = SqliteCache(tmp_path / "c.db")
+    assert cache.stats()[0].entries == 80
+    await cache.aclose()
+
+
+async def test_a_writer_killed_in_the_middle_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "c.db"
+    process = writer(path, 0, 1_000_000)
+    assert process.stdout.readline() == b"open\n"
+    watched = SqliteCache(path)
+    while (watched.stats()[0].entries or 0) < 20:
+        await asyncio.sleep(0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    entries = watched.stats()[0].entries
+    for number in range(entries):
+        hit = await watched.get(key(number))
+        assert hit.record.payload == number.to_bytes(4, "big") * 5000
+    await watched.put(key(10**9), Record(b"and goes on", 0.0))
+    assert await watched.get(key(10**9)) is not None
+    await watched.aclose()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
