@@ -1,0 +1,162 @@
+"""The agent: a model, its tools and instructions, ready to be given tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+from ..config import Config
+from ..llm import LLMClient
+from ..pipeline import ToolPipeline
+from ..tools import Tool, ToolRegistry
+from .conversation import Conversation
+from .events import AgentEvent, RunFinished, RunResult
+from .loop import Run
+from .output import Output
+
+__all__ = ["Agent"]
+
+T = TypeVar("T")
+
+
+class Agent(Generic[T]):
+    """Gives tasks to a model, runs the tools that it asks for, and returns its answer.
+
+    An agent holds no state of a run, so one agent may run several tasks at once.
+
+    Args:
+        model: a model's name, as in "openai:gpt-5-mini" or "local:smollm2", or a client that is already open. A
+            client made from a name belongs to the agent and is closed with it.
+        tools: tools and plain functions, which are made tools.
+        instructions: the system message; empty for none.
+        output_type: the type of the answer: `str`, or any type that pydantic can validate.
+        max_turns: how often a run asks the model at most; None for the configuration's.
+        config: settings; the defaults when None.
+
+    Raises:
+        UnknownModelError: no provider serves the model.
+        ToolDefinitionError: one of `tools` cannot be made a tool, or two have one name.
+    """
+
+    @overload
+    def __init__(
+        self: Agent[str],
+        model: str | LLMClient,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        *,
+        instructions: str = "",
+        max_turns: int | None = None,
+        config: Config | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        model: str | LLMClient,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        *,
+        instructions: str = "",
+        output_type: type[T],
+        max_turns: int | None = None,
+        config: Config | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        model: str | LLMClient,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        *,
+        instructions: str = "",
+        output_type: Any = str,
+        max_turns: int | None = None,
+        config: Config | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.max_turns = self.config.agent_execution.max_turns if max_turns is None else max_turns
+        if self.max_turns < 1:
+            raise ValueError(f"max_turns is {self.max_turns}; it must be at least 1")
+        self.instructions = instructions
+        self.tools = ToolRegistry(tools, config=self.config)
+        self._owns_client = isinstance(model, str)
+        self.client = LLMClient(model, config=self.config) if isinstance(model, str) else model
+        self._output: Output[T] = Output(output_type)
+
+    async def run(self, task: str, *, conversation: Conversation | None = None) -> RunResult[T]:
+        """Return what came of `task`.
+
+        Args:
+            task: what to do.
+            conversation: what was said before; it is forked, so it stays as it is.
+
+        Raises:
+            ValueError: the task is empty.
+            MaxTurnsError: the model still asked for tools when the turns were used up.
+            ModelError: the model gave no answer.
+        """
+        return await self._run(task, conversation, None)
+
+    def run_sync(self, task: str, *, conversation: Conversation | None = None) -> RunResult[T]:
+        """Return what came of `task`; for use where no event loop runs."""
+        return asyncio.run(self.run(task, conversation=conversation))
+
+    async def stream(self, task: str, *, conversation: Conversation | None = None) -> AsyncGenerator[AgentEvent]:
+        """Yield what happens while the task is done; the last event, `RunFinished`, holds the result.
+
+        Leaving early cancels the run. Raises what `run` raises.
+        """
+        queue: asyncio.Queue[AgentEvent | None] = asyncio.Queue()
+        run = asyncio.create_task(self._run(task, conversation, queue.put_nowait))
+        run.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            yield RunFinished(await run)
+        finally:
+            if not run.done():
+                run.cancel()
+                await asyncio.wait([run])
+
+    async def aclose(self) -> None:
+        """Close the client, where it belongs to the agent."""
+        if self._owns_client:
+            await self.client.aclose()
+
+    async def __aenter__(self) -> Agent[T]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _run(
+        self, task: str, conversation: Conversation | None, listener: Callable[[AgentEvent], None] | None
+    ) -> RunResult[T]:
+        if not task.strip():
+            raise ValueError("the task is empty; say what to do")
+        events: list[AgentEvent] = []
+        keep = self.config.profiling.events
+
+        def emit(event: AgentEvent) -> None:
+            if keep:
+                events.append(event)
+            if listener is not None:
+                listener(event)
+
+        talk = conversation.fork() if conversation is not None else Conversation()
+        if self.instructions and not len(talk):
+            talk.append({"role": "system", "content": self.instructions})
+        talk.append({"role": "user", "content": task})
+        async with ToolPipeline(self.tools, config=self.config) as pipeline:
+            run = Run(
+                self.client,
+                pipeline,
+                talk,
+                self.tools.schemas("openai"),
+                self._output,
+                max_turns=self.max_turns,
+                parallel_tools=self.config.agent_execution.parallel_tools,
+                max_result_chars=self.config.compaction.max_tool_result_chars,
+                emit=emit,
+            )
+            answer, usage, turns = await run()
+        return RunResult(answer, talk, usage, turns, tuple(events))

@@ -1,0 +1,98 @@
+"""What was said so far: append-only, each message serialised once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from .._core import KeyChain
+
+__all__ = ["Conversation"]
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+
+class Conversation:
+    """Messages in the shape of OpenAI's chat completions.
+
+    Append-only: a message is copied and serialised when it is added, so that later changes to the caller's objects
+    change nothing here. A fork costs the same however long the conversation is; forks share what they have in common.
+
+    Args:
+        messages: the messages to begin with.
+    """
+
+    def __init__(self, messages: Iterable[Mapping[str, Any]] = ()) -> None:
+        # The two lists may be longer than this conversation, and are then shared with a fork that has gone on.
+        self._messages: list[dict[str, Any]] = []
+        self._json: list[bytes] = []
+        self._length = 0
+        self._chain = KeyChain({})
+        for message in messages:
+            self.append(message)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages, as a copy that the caller may change."""
+        copy: list[dict[str, Any]] = orjson.loads(self._joined())
+        return copy
+
+    def append(self, message: Mapping[str, Any]) -> None:
+        """Add a message at the end.
+
+        Args:
+            message: a mapping with a "role" (system, developer, user, assistant or tool) and what belongs to it.
+
+        Raises:
+            ValueError: it has no role, or one that is not known.
+            CanonicalError: it holds something that JSON cannot hold.
+        """
+        role = message.get("role")
+        if role not in _ROLES:
+            raise ValueError(f"a message's role is {role!r}; it must be one of {', '.join(sorted(_ROLES))}")
+        self._chain.append(message)  # first: it refuses what cannot be said exactly in JSON
+        text = orjson.dumps(message, default=_plain)
+        if len(self._json) > self._length:  # a fork has gone on: from here the ways part
+            self._messages = self._messages[: self._length]
+            self._json = self._json[: self._length]
+        self._messages.append(orjson.loads(text))
+        self._json.append(text)
+        self._length += 1
+
+    def fork(self) -> Conversation:
+        """Return a conversation that begins like this one; what is added to either is not in the other."""
+        other = Conversation.__new__(Conversation)
+        other._messages, other._json, other._length = self._messages, self._json, self._length
+        other._chain = self._chain.fork()
+        return other
+
+    def key(self) -> bytes:
+        """Return a 32-byte digest of all messages; equal conversations have equal keys."""
+        return self._chain.digest()
+
+    def body(self, **head: Any) -> bytes:
+        """Return the JSON body of a chat request.
+
+        Args:
+            head: the other fields of the body, such as `model` and `temperature`.
+        """
+        start = orjson.dumps(head)[:-1]
+        return b"".join((start, b"," if head else b"", b'"messages":', self._joined(), b"}"))
+
+    def _joined(self) -> bytes:
+        return b"[" + b",".join(self._json[: self._length]) + b"]"
+
+    def view(self) -> list[dict[str, Any]]:
+        """Return the messages without copying them; the caller must not change them."""
+        return self._messages[: self._length]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a message holds a {type(value).__name__}, which JSON has no form for")

@@ -1,0 +1,142 @@
+"""One run of an agent: ask the model, run the tools it asks for, until it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..errors import MaxTurnsError
+from ..llm import Usage
+from ..toolcall import ToolCall
+from .events import AgentEvent, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from .state import RunState, State
+
+if TYPE_CHECKING:
+    from ..llm import LLMClient, Reply
+    from ..pipeline import ToolPipeline, ToolResult
+    from .conversation import Conversation
+    from .output import Output
+
+__all__ = ["Run"]
+
+T = TypeVar("T")
+
+
+class Run(Generic[T]):
+    """One run, from the task in `conversation` to an answer.
+
+    Args:
+        client: asks the model.
+        pipeline: runs the tool calls.
+        conversation: ends with the task; the run appends to it.
+        schemas: the tools as the model is told of them.
+        output: the type of the answer.
+        max_turns: how often the model is asked at most.
+        parallel_tools: whether the calls of one turn run at once, or one after the other.
+        max_result_chars: longer tool results are cut before the model sees them; None for no limit.
+        emit: hears what happens.
+        clock: gives seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        client: LLMClient,
+        pipeline: ToolPipeline,
+        conversation: Conversation,
+        schemas: list[dict[str, Any]],
+        output: Output[T],
+        *,
+        max_turns: int,
+        parallel_tools: bool,
+        max_result_chars: int | None,
+        emit: Callable[[AgentEvent], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.state = RunState()
+        self.conversation = conversation
+        self._client = client
+        self._pipeline = pipeline
+        self._schemas = schemas
+        self._output = output
+        self._max_turns = max_turns
+        self._parallel_tools = parallel_tools
+        self._max_result_chars = max_result_chars
+        self._emit = emit
+        self._clock = clock
+        self._usage = Usage()
+        self._turn = 0
+
+    async def __call__(self) -> tuple[T, Usage, int]:
+        """Go through the run; return the answer, the tokens and the number of turns.
+
+        Raises:
+            MaxTurnsError: the model still asked for tools when the turns were used up.
+            ModelError: the model gave no answer.
+            asyncio.CancelledError: the run was cancelled; no tool of it runs any more.
+        """
+        try:
+            while True:
+                reply = await self._ask()
+                if reply.tool_calls:
+                    self.state.to(State.TOOLS)
+                    await self._work(reply.tool_calls)
+                    continue
+                try:
+                    answer = self._output.read(reply.text)
+                except ValueError as error:  # of another type than was asked for: tell the model, ask again
+                    self.conversation.append({"role": "user", "content": f"That answer does not fit: {error}"})
+                    continue
+                self.state.to(State.DONE)
+                return answer, self._usage, self._turn
+        except asyncio.CancelledError:
+            self.state.to(State.CANCELLED)
+            raise
+        except BaseException:
+            self.state.to(State.FAILED)
+            raise
+
+    async def _ask(self) -> Reply:
+        if self._turn == self._max_turns:
+            raise MaxTurnsError(
+                f"the model had not answered after {self._max_turns} turns; raise max_turns, or make the task smaller"
+            )
+        self.state.to(State.MODEL)
+        self._turn += 1
+        self._emit(TurnStarted(self._turn))
+        start = self._clock()
+        reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._output.params)
+        self._usage += reply.usage
+        self._emit(TurnFinished(self._turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
+        self.conversation.append(reply.message)
+        return reply
+
+    async def _work(self, calls: list[ToolCall]) -> None:
+        for call in calls:
+            self._emit(ToolStarted(self._turn, call))
+        if len(calls) == 1 or not self._parallel_tools:
+            results = []
+            for call in calls:
+                result = await self._pipeline.run(call)
+                self._emit(ToolFinished(self._turn, result))
+                results.append(result)
+        else:
+            places = {id(call): place for place, call in enumerate(calls)}
+            found: dict[int, ToolResult] = {}
+            async with aclosing(self._pipeline.as_completed(calls)) as completed:
+                async for result in completed:
+                    self._emit(ToolFinished(self._turn, result))
+                    found[places[id(result.call)]] = result
+            results = [found[place] for place in range(len(calls))]
+        for result in results:
+            self.conversation.append(
+                {"role": "tool", "tool_call_id": result.call.id, "content": self._fit(result.content)}
+            )
+
+    def _fit(self, content: str) -> str:
+        limit = self._max_result_chars
+        if limit is None or len(content) <= limit:
+            return content
+        return f"{content[:limit]}\n… [cut: {limit} of {len(content)} characters]"
