@@ -1,0 +1,67 @@
+# The developer commands. Each installs what it needs; nothing else has to be set up by hand.
+#
+#   make run TASK="..."   build, install and run an agent on this folder
+#   make test             all tests and checks
+#   make lint             the checks alone
+#   make clean            forget what was built
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CARGO := cargo
+
+TASK ?=
+export HOTLOOP_MAKE_TASK := $(or $(value TASK),Which file defines the tool decorator?)
+
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
+
+.PHONY: run test lint clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp
+	@$(BIN)/hotloop run "$$HOTLOOP_MAKE_TASK" --workspace .
+
+test: $(VENV)/test.stamp
+	$(CARGO) test --quiet --locked
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.stamp
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest hotloop._core
+
+clean:
+	rm -rf $(VENV) dist target
+
+# -- what these stand on
+
+$(VENV)/made.stamp: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hotloop needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint requirements.lock --upgrade pip maturin
+	@touch $@
+
+dist/wheel.stamp: $(SOURCES) $(VENV)/made.stamp
+	rm -rf dist
+	$(BIN)/maturin build --quiet --release --locked --out dist
+	@touch $@
+
+$(VENV)/run.stamp: dist/wheel.stamp
+	$(call install,local,cli)
+	@touch $@
+
+$(VENV)/test.stamp: dist/wheel.stamp
+	$(call install,all,dev)
+	@touch $(VENV)/run.stamp $@
+
+# The wheel itself is installed anew each time, its dependencies only where they are missing.
+define install
+	$(PIP) install --constraint requirements.lock "$$(echo dist/*.whl)[$(1),$(2)]"
+	$(PIP) install --no-deps --force-reinstall dist/*.whl
+endef
