@@ -1,0 +1,134 @@
+"""What one setting accepts, and how it says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Section", "Setting", "nearest", "setting", "settings_of", "shown"]
+
+T = TypeVar("T")
+
+_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of a section.
+
+    Attributes:
+        name: the key.
+        type: the type of its value.
+        optional: whether it may have no value (None; "none" in files and variables).
+        default: its value where nobody sets it.
+        doc: what it does, with its unit.
+        low, high: the smallest and largest value; of a text, its length. None where there is no limit.
+    """
+
+    name: str
+    type: type
+    optional: bool
+    default: Any
+    doc: str
+    low: float | None
+    high: float | None
+
+    @property
+    def allowed(self) -> str:
+        """What it accepts, in words."""
+        words = _NOUNS[self.type]
+        if self.type is str:
+            words += f" of {self.low} to {self.high} characters"
+        elif self.low is not None:
+            words += f" from {self.low} to {self.high}"
+        return f"{words}, or none" if self.optional else words
+
+    def check(self, value: object, source: str, key: str) -> None:
+        """Raise ConfigError, naming `source` and `key`, unless `value` is of the type and in the range."""
+        if value is None and self.optional:
+            return
+        if not (self._typed(value) and self._in_range(value)):
+            raise ConfigError(f"{source}: {key} must be {self.allowed}, not {shown(value)}")
+
+    def _typed(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return self.type is bool
+        return isinstance(value, self.type) or (self.type is float and isinstance(value, int))
+
+    def _in_range(self, value: Any) -> bool:
+        if self.type is str:
+            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+                return False  # neither a path, a name nor a key can hold these
+            value = len(value)
+        # what is not a number compares as False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def parse(self, text: str) -> Any:
+        """Return the value that the text of a variable stands for; text that stands for none is returned as it is."""
+        plain = text.strip()
+        if self.optional and plain.lower() in ("", "none"):
+            return None
+        if self.type is bool:
+            return _TRUTH.get(plain.lower(), text)
+        if self.type in (int, float):
+            try:
+                return self.type(plain)
+            except ValueError:
+                return text
+        return text
+
+
+def shown(value: object) -> str:
+    """Return `value` as an error message shows it: short."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return f"a huge {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None) -> T:
+    """Declare a key of a section, as `dataclasses.field` does."""
+    value: T = field(default=default, metadata={"doc": doc, "low": low, "high": high})
+    return value
+
+
+def settings_of(section: type) -> dict[str, Setting]:
+    """Return the settings of a section's class by their name; built from the declarations of its fields."""
+    return _settings_of(section)
+
+
+@cache
+def _settings_of(section: type) -> dict[str, Setting]:
+    found = {}
+    for one in fields(section):
+        name, _, none = str(one.type).partition(" | ")
+        found[one.name] = Setting(one.name, _TYPES[name], none == "None", one.default, **one.metadata)
+    return found
+
+
+class Section:
+    """A frozen group of settings; one that holds a bad value cannot be made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, one in settings_of(type(self)).items():
+            one.check(getattr(self, name), type(self).__name__, name)
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """Return a hint at the nearest of `words`, or at all of them where none is near."""
+    import difflib
+
+    known = sorted(words)
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"it knows {', '.join(known)}"
