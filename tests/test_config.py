@@ -133,6 +133,8 @@ def test_presets_change_what_they_name_and_nothing_else() -> None:
 def test_the_cache_file_lies_where_it_is_told_or_in_the_users_cache_folder(tmp_path: Path) -> None:
     assert Config().response_cache.location() == tmp_path / "cache" / "hotloop" / "responses.db"
     assert ResponseCacheConfig(path="~/a.db").location() == Path("~/a.db").expanduser()
+    with pytest.raises(ConfigError, match="no home folder"):
+        ResponseCacheConfig(path="~nobody-of-that-name/a.db").location()
     assert not (tmp_path / "cache").exists()
 
 

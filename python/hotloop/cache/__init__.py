@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import Cache, Hit, Record, TierStats
 from .memory import MemoryCache
-from .opening import default_path, open_cache
+from .opening import open_cache
 from .sqlite import SqliteCache
 from .tiered import TieredCache
 
@@ -16,6 +16,5 @@ __all__ = [
     "SqliteCache",
     "TierStats",
     "TieredCache",
-    "default_path",
     "open_cache",
 ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from platformdirs import user_cache_path
 
 from .base import Cache
 from .memory import MemoryCache
@@ -15,12 +12,7 @@ from .tiered import TieredCache
 if TYPE_CHECKING:
     from ..config import Config
 
-__all__ = ["default_path", "open_cache"]
-
-
-def default_path() -> Path:
-    """Return where the disk tier lives when nobody says: in the user's cache folder."""
-    return user_cache_path("hotloop") / "responses.db"
+__all__ = ["open_cache"]
 
 
 def open_cache(config: Config) -> Cache | None:
@@ -35,5 +27,5 @@ def open_cache(config: Config) -> Cache | None:
     memory = MemoryCache(settings.memory_entries, max_bytes=settings.memory_bytes, ttl=settings.ttl)
     if not settings.disk:
         return memory
-    path = Path(settings.path).expanduser() if settings.path else default_path()
-    return TieredCache([memory, SqliteCache(path, ttl=settings.ttl, max_bytes=settings.disk_bytes)])
+    disk = SqliteCache(settings.location(), ttl=settings.ttl, max_bytes=settings.disk_bytes)
+    return TieredCache([memory, disk])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import ConfigError
 from .setting import Section, setting
 
 __all__ = [
@@ -86,9 +87,15 @@ class ResponseCacheConfig(Section):
         """Return the SQLite file: `path` with ``~`` expanded, or ``responses.db`` in the user's cache folder.
 
         Nothing is created.
+
+        Raises:
+            ConfigError: ``~`` stands for a folder that nobody has.
         """
         if self.path is not None:
-            return Path(self.path).expanduser()
+            try:
+                return Path(self.path).expanduser()
+            except RuntimeError as error:
+                raise ConfigError(f"response_cache.path: {self.path!r}: no home folder is known for it") from error
         from platformdirs import user_cache_path
 
         return user_cache_path("hotloop", appauthor=False) / "responses.db"
