@@ -3,6 +3,7 @@
 #   make run TASK="..."   build, install and run an agent on this folder
 #   make test             all tests and checks
 #   make lint             the checks alone
+#   make lock             bring requirements.lock up to date
 #   make clean            forget what was built
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export HOTLOOP_MAKE_TASK := $(or $(value TASK),Which file defines the tool decor
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint clean
+.PHONY: run test lint lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -35,6 +36,15 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest hotloop._core
+
+lock:
+	rm -rf target/lock
+	$(PYTHON) -m venv target/lock
+	target/lock/bin/python -m pip install --quiet --upgrade pip maturin
+	target/lock/bin/python -m pip install --quiet ".[all,dev]"
+	{ head -n 1 requirements.lock; \
+	  target/lock/bin/python -m pip freeze --all --exclude hotloop --exclude setuptools; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 clean:
 	rm -rf $(VENV) dist target
