@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from .._core import KeyChain
+from .._core import KeyChain, canonical_json
 
 __all__ = ["Conversation"]
 
@@ -55,8 +55,8 @@ class Conversation:
         role = message.get("role")
         if role not in _ROLES:
             raise ValueError(f"a message's role is {role!r}; it must be one of {', '.join(sorted(_ROLES))}")
-        self._chain.append(message)  # first: it refuses what cannot be said exactly in JSON
-        text = orjson.dumps(message, default=_plain)
+        text = canonical_json(message)  # equal messages are equal bytes, which also helps the provider's prompt cache
+        self._chain.append(message)
         if len(self._json) > self._length:  # a fork has gone on: from here the ways part
             self._messages = self._messages[: self._length]
             self._json = self._json[: self._length]
@@ -91,8 +91,3 @@ class Conversation:
         """Return the messages without copying them; the caller must not change them."""
         return self._messages[: self._length]
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a message holds a {type(value).__name__}, which JSON has no form for")
