@@ -1,2 +1,5 @@
 //! The parts of hotloop that need neither Python nor unsafe code.
 #![forbid(unsafe_code)]
+
+pub mod cache;
+pub mod pool;

@@ -1,5 +1,7 @@
 //! The native module `hotloop._core`: registers and converts, nothing else.
 
+mod cache;
+
 use pyo3::prelude::*;
 
 /// The compiled parts of hotloop.
@@ -7,6 +9,9 @@ use pyo3::prelude::*;
 mod _core {
     use super::{PyModule, PyModuleMethods as _, PyResult};
     use pyo3::{Bound, PyErr, exceptions::PyRuntimeWarning};
+
+    #[pymodule_export]
+    use crate::cache::{CacheStats, HotCache, ManualClock};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

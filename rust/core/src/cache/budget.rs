@@ -1,0 +1,70 @@
+//! How much a cache may hold, over all its shards.
+
+use super::sync::{AtomicU64, Ordering};
+
+/// Room for entries and bytes. Whatever is stored was taken from here first, so no limit is ever exceeded.
+#[derive(Debug)]
+pub(super) struct Budget {
+    capacity: u64,
+    max_bytes: u64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Budget {
+    pub(super) fn new(capacity: u64, max_bytes: u64) -> Self {
+        Self { capacity, max_bytes, entries: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Takes room for one entry of `size` bytes, or says that there is none.
+    #[must_use]
+    pub(super) fn take(&self, size: u64) -> bool {
+        if !add(&self.entries, 1, self.capacity) {
+            return false;
+        }
+        let fits = add(&self.bytes, size, self.max_bytes);
+        if !fits {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives the room of one entry of `size` bytes back.
+    pub(super) fn give(&self, size: u64) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+    }
+
+    /// Takes or gives back what an entry grows or shrinks by, or says that there is no room.
+    #[must_use]
+    pub(super) fn resize(&self, old: u64, new: u64) -> bool {
+        if new <= old {
+            self.bytes.fetch_sub(old - new, Ordering::Relaxed);
+            return true;
+        }
+        add(&self.bytes, new - old, self.max_bytes)
+    }
+
+    /// Whether an entry of `size` bytes can be held at all.
+    pub(super) fn allows(&self, size: u64) -> bool {
+        size <= self.max_bytes
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Adds to a counter unless it would pass its limit.
+fn add(counter: &AtomicU64, amount: u64, limit: u64) -> bool {
+    let more = |used: u64| used.checked_add(amount).filter(|&sum| sum <= limit);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}

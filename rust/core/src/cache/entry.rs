@@ -1,0 +1,100 @@
+//! One slot of a shard: exactly a cache line.
+
+use super::{clock::Millis, index::NONE, sync::AtomicU32};
+
+/// A number below 2^48 in six bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct U48([u16; 3]);
+
+impl U48 {
+    const MAX: u64 = (1 << 48) - 1;
+
+    /// Numbers that are too large become the largest.
+    fn new(number: u64) -> Self {
+        let number = number.min(Self::MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "each part is what is left of 16 bits")]
+        let parts = [0, 16, 32].map(|shift| (number >> shift) as u16);
+        Self(parts)
+    }
+
+    fn get(self) -> u64 {
+        let [low, middle, high] = self.0.map(u64::from);
+        low | middle << 16 | high << 32
+    }
+}
+
+/// The largest size of one entry, in bytes: 256 TiB.
+pub(super) const MAX_SIZE: u64 = U48::MAX;
+
+/// Neighbours in a queue of the policy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    pub(super) newer: u32,
+    pub(super) older: u32,
+}
+
+impl Links {
+    pub(super) const NONE: Self = Self { newer: NONE, older: NONE };
+}
+
+/// A key, its value and all that is known about them, together, so that a hit touches one line.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Entry<V> {
+    words: [u64; 4],
+    /// None where the slot is free.
+    pub(super) value: Option<V>,
+    pub(super) links: Links,
+    /// The kind of key in the lowest bits; the others are the policy's.
+    pub(super) marks: AtomicU32,
+    expires: U48,
+    size: U48,
+}
+
+impl<V> Entry<V> {
+    pub(super) fn new(words: [u64; 4], marks: u32, value: V, expires: Millis, size: u64) -> Self {
+        let links = Links::NONE;
+        let marks = AtomicU32::new(marks);
+        Self { words, value: Some(value), links, marks, expires: U48::new(expires), size: U48::new(size) }
+    }
+
+    pub(super) fn words(&self) -> &[u64; 4] {
+        &self.words
+    }
+
+    /// The moment from which it is no longer served; [`Millis::MAX`] where there is none.
+    pub(super) fn expires(&self) -> Millis {
+        let expires = self.expires.get();
+        if expires == U48::MAX { Millis::MAX } else { expires }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size.get()
+    }
+
+    /// Puts another value in its place and returns the old one.
+    pub(super) fn replace(&mut self, value: V, expires: Millis, size: u64) -> Option<V> {
+        self.expires = U48::new(expires);
+        self.size = U48::new(size);
+        self.value.replace(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(not(loom))]
+    fn an_entry_with_a_pointer_is_one_cache_line() {
+        assert_eq!(size_of::<Entry<Box<u8>>>(), 64);
+    }
+
+    #[test]
+    fn expiry_and_size_survive_their_packing() {
+        for number in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, U48::MAX] {
+            assert_eq!(U48::new(number).get(), number);
+        }
+        assert_eq!(Entry::new([0; 4], 0, (), Millis::MAX, 0).expires(), Millis::MAX);
+    }
+}
