@@ -174,7 +174,10 @@ def test_the_counters_count():
     stats = cache.stats()
     assert (stats.hits, stats.misses, stats.evictions, stats.expirations, stats.size) == (1, 1, 1, 0, 2)
     assert stats.bytes in (40, 50)
-    assert repr(stats) == f"CacheStats(hits=1, misses=1, evictions=1, expirations=0, size=2, capacity=2, bytes={stats.bytes})"
+    assert (
+        repr(stats)
+        == f"CacheStats(hits=1, misses=1, evictions=1, expirations=0, size=2, capacity=2, bytes={stats.bytes})"
+    )
     assert stats == cache.stats()
 
 
@@ -341,7 +344,9 @@ def test_values_live_no_longer_than_their_entries():
 KEYS = st.integers(0, 12).map(lambda n: digest(n) if n % 2 else f"key {n}" * (n + 1))
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("put"), KEYS, st.integers(0, 9), st.sampled_from([None, 1.0, 3.0, math.inf]), st.integers(0, 30)),
+        st.tuples(
+            st.just("put"), KEYS, st.integers(0, 9), st.sampled_from([None, 1.0, 3.0, math.inf]), st.integers(0, 30)
+        ),
         st.tuples(st.just("get"), KEYS),
         st.tuples(st.just("pop"), KEYS),
         st.tuples(st.just("in"), KEYS),
@@ -376,7 +381,7 @@ def test_it_never_says_what_was_not_put(capacity, max_bytes, steps):
                 assert key not in cache
                 model.pop(key, None)
             case ("in", key):
-                assert not (key in cache) or now < model[key][1]
+                assert key not in cache or now < model[key][1]
             case ("advance", millis):
                 now += millis
                 clock.advance(millis / 1000)

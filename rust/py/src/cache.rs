@@ -2,6 +2,7 @@
 //!
 //! No Python code runs while the core holds a lock: keys are copied, sizes taken and durations read before, and what
 //! leaves the cache is dropped after.
+#![expect(clippy::doc_markdown, reason = "docstrings are Python's")]
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -34,7 +35,15 @@ pub(crate) struct CacheStats {
 #[pymethods]
 impl CacheStats {
     fn __repr__(&self) -> String {
-        let Self { hits, misses, evictions, expirations, size, capacity, bytes } = self;
+        let Self {
+            hits,
+            misses,
+            evictions,
+            expirations,
+            size,
+            capacity,
+            bytes,
+        } = self;
         format!(
             "CacheStats(hits={hits}, misses={misses}, evictions={evictions}, expirations={expirations}, \
              size={size}, capacity={capacity}, bytes={bytes})"
@@ -59,8 +68,12 @@ impl ManualClock {
     /// Args:
     ///     seconds: how far; counted in whole milliseconds.
     fn advance(&self, seconds: f64) -> PyResult<()> {
-        let millis = Duration::try_from_secs_f64(seconds).ok().and_then(|time| u64::try_from(time.as_millis()).ok());
-        let millis = millis.ok_or_else(|| PyValueError::new_err("seconds must be a duration that is not negative"))?;
+        let millis = Duration::try_from_secs_f64(seconds)
+            .ok()
+            .and_then(|time| u64::try_from(time.as_millis()).ok());
+        let millis = millis.ok_or_else(|| {
+            PyValueError::new_err("seconds must be a duration that is not negative")
+        })?;
         self.0.fetch_add(millis, Ordering::Relaxed);
         Ok(())
     }
@@ -102,7 +115,10 @@ pub(crate) struct HotCache {
 #[pymethods]
 impl HotCache {
     #[new]
-    #[expect(clippy::used_underscore_binding, reason = "Python's mark of what is private")]
+    #[expect(
+        clippy::used_underscore_binding,
+        reason = "Python's mark of what is private"
+    )]
     #[pyo3(signature = (capacity, *, ttl=None, max_bytes=None, _clock=None))]
     fn new(
         capacity: &Bound<'_, PyAny>,
@@ -112,10 +128,15 @@ impl HotCache {
     ) -> PyResult<Self> {
         let clock = _clock.map_or_else(|| AnyClock::System(SystemClock), AnyClock::Manual);
         let capacity = whole("capacity", capacity)?;
-        let max_bytes = max_bytes.map(|bytes| whole("max_bytes", bytes)).transpose()?;
+        let max_bytes = max_bytes
+            .map(|bytes| whole("max_bytes", bytes))
+            .transpose()?;
         let core = cache::HotCache::new(capacity, max_bytes, clock)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self { core, ttl: ttl.map_or(Ok(Ttl::Never), duration)? })
+        Ok(Self {
+            core,
+            ttl: ttl.map_or(Ok(Ttl::Never), duration)?,
+        })
     }
 
     /// The live value of a key.
@@ -128,10 +149,16 @@ impl HotCache {
     ///     TypeError: the key is neither ``bytes`` nor ``str``.
     ///     ValueError: the key is ``bytes`` of another length, or a ``str`` with a lone surrogate.
     #[pyo3(signature = (key, default=None))]
-    fn get<'py>(&self, key: &Bound<'py, PyAny>, default: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn get<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
         let mut dropped = Dropped::new();
-        let found = self.core.get(&key_of(key)?, |value| value.bind(py).clone(), &mut dropped);
+        let found = self
+            .core
+            .get(&key_of(key)?, |value| value.bind(py).clone(), &mut dropped);
         Ok(found.or(default))
     }
 
@@ -166,9 +193,12 @@ impl HotCache {
             None => size_of(&value)?,
         };
         if size > MAX_SIZE {
-            return Err(PyValueError::new_err(format!("size must be below 2^48, got {size}")));
+            return Err(PyValueError::new_err(format!(
+                "size must be below 2^48, got {size}"
+            )));
         }
-        self.core.put(&key, value.unbind(), ttl, size, &mut Dropped::new());
+        self.core
+            .put(&key, value.unbind(), ttl, size, &mut Dropped::new());
         Ok(())
     }
 
@@ -182,7 +212,11 @@ impl HotCache {
     ///     TypeError: the key is neither ``bytes`` nor ``str``.
     ///     ValueError: the key is ``bytes`` of another length, or a ``str`` with a lone surrogate.
     #[pyo3(signature = (key, default=None))]
-    fn pop(&self, key: &Bound<'_, PyAny>, default: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    fn pop(
+        &self,
+        key: &Bound<'_, PyAny>,
+        default: Option<Py<PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let mut dropped = Dropped::new();
         let live = self.core.remove(&key_of(key)?, &mut dropped);
         Ok(if live { dropped.pop() } else { default })
@@ -203,14 +237,32 @@ impl HotCache {
 
     /// What the cache has done since it was made, and what it holds now.
     fn stats(&self) -> CacheStats {
-        let cache::CacheStats { hits, misses, evictions, expirations, size, capacity, bytes } =
-            self.core.stats(&mut Dropped::new());
-        CacheStats { hits, misses, evictions, expirations, size, capacity, bytes }
+        let cache::CacheStats {
+            hits,
+            misses,
+            evictions,
+            expirations,
+            size,
+            capacity,
+            bytes,
+        } = self.core.stats(&mut Dropped::new());
+        CacheStats {
+            hits,
+            misses,
+            evictions,
+            expirations,
+            size,
+            capacity,
+            bytes,
+        }
     }
 
     fn __repr__(&self) -> String {
         let stats = self.stats();
-        format!("<HotCache {} of {} entries, {} bytes>", stats.size, stats.capacity, stats.bytes)
+        format!(
+            "<HotCache {} of {} entries, {} bytes>",
+            stats.size, stats.capacity, stats.bytes
+        )
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -228,14 +280,21 @@ fn key_of(key: &Bound<'_, PyAny>) -> PyResult<Key> {
     if let Ok(bytes) = key.cast::<PyBytes>() {
         let bytes = bytes.as_bytes();
         return bytes.try_into().map(Key::digest).map_err(|_| {
-            PyValueError::new_err(format!("a bytes key must have 32 bytes, like a SHA-256 digest; got {}", bytes.len()))
+            PyValueError::new_err(format!(
+                "a bytes key must have 32 bytes, like a SHA-256 digest; got {}",
+                bytes.len()
+            ))
         });
     }
     let Ok(text) = key.cast::<PyString>() else {
         let kind = key.get_type().fully_qualified_name()?;
-        return Err(PyTypeError::new_err(format!("a key must be 32 bytes or a str, not {kind}")));
+        return Err(PyTypeError::new_err(format!(
+            "a key must be 32 bytes or a str, not {kind}"
+        )));
     };
-    text.to_str().map(Key::text).map_err(|_| PyValueError::new_err("a str key must not hold a lone surrogate"))
+    text.to_str()
+        .map(Key::text)
+        .map_err(|_| PyValueError::new_err("a str key must not hold a lone surrogate"))
 }
 
 fn duration(seconds: f64) -> PyResult<Ttl> {
@@ -243,7 +302,9 @@ fn duration(seconds: f64) -> PyResult<Ttl> {
         return Ok(Ttl::Never);
     }
     if seconds.is_nan() || seconds <= 0.0 {
-        return Err(PyValueError::new_err(format!("ttl must be a positive number of seconds, got {seconds}")));
+        return Err(PyValueError::new_err(format!(
+            "ttl must be a positive number of seconds, got {seconds}"
+        )));
     }
     Ok(Duration::try_from_secs_f64(seconds).map_or(Ttl::Never, Ttl::For))
 }
@@ -256,7 +317,8 @@ fn whole(name: &str, number: &Bound<'_, PyAny>) -> PyResult<u64> {
         }
         PyValueError::new_err(format!("{name} is out of range"))
     })?;
-    u64::try_from(number).map_err(|_| PyValueError::new_err(format!("{name} is out of range, got {number}")))
+    u64::try_from(number)
+        .map_err(|_| PyValueError::new_err(format!("{name} is out of range, got {number}")))
 }
 
 /// What a value counts for by default.
@@ -265,13 +327,21 @@ fn size_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
         bytes.as_bytes().len()
     } else if let Ok(text) = value.cast_exact::<PyString>() {
         // SAFETY: `text` is a str, and both only read its header.
-        unsafe { ffi::PyUnicode_GET_LENGTH(text.as_ptr()).unsigned_abs() * ffi::PyUnicode_KIND(text.as_ptr()) as usize }
+        unsafe {
+            ffi::PyUnicode_GET_LENGTH(text.as_ptr()).unsigned_abs()
+                * ffi::PyUnicode_KIND(text.as_ptr()) as usize
+        }
     } else if let Ok(bytes) = value.cast_exact::<PyByteArray>() {
         bytes.len()
     } else if value.is_exact_instance_of::<PyMemoryView>() {
         value.getattr(intern!(value.py(), "nbytes"))?.extract()?
     } else {
-        value.py().import(intern!(value.py(), "sys"))?.getattr(intern!(value.py(), "getsizeof"))?.call1((value,))?.extract()?
+        value
+            .py()
+            .import(intern!(value.py(), "sys"))?
+            .getattr(intern!(value.py(), "getsizeof"))?
+            .call1((value,))?
+            .extract()?
     };
     Ok(size as u64)
 }

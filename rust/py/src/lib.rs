@@ -1,6 +1,7 @@
 //! The native module `hotloop._core`: registers and converts, nothing else.
 
 mod cache;
+mod pool;
 
 use pyo3::prelude::*;
 
@@ -12,11 +13,17 @@ mod _core {
 
     #[pymodule_export]
     use crate::cache::{CacheStats, HotCache, ManualClock};
+    #[pymodule_export]
+    use crate::pool::{Buffer, BufferPool, PoolStats};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
         module.add("build_profile", profile)?;
         if cfg!(debug_assertions) {
             let category = module.py().get_type::<PyRuntimeWarning>();

@@ -13,7 +13,12 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(capacity: u64, max_bytes: u64) -> Self {
-        Self { capacity, max_bytes, entries: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            capacity,
+            max_bytes,
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// Takes room for one entry of `size` bytes, or says that there is none.
@@ -66,5 +71,7 @@ impl Budget {
 /// Adds to a counter unless it would pass its limit.
 fn add(counter: &AtomicU64, amount: u64, limit: u64) -> bool {
     let more = |used: u64| used.checked_add(amount).filter(|&sum| sum <= limit);
-    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    counter
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        .is_ok()
 }

@@ -12,7 +12,10 @@ impl U48 {
     /// Numbers that are too large become the largest.
     fn new(number: u64) -> Self {
         let number = number.min(Self::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "each part is what is left of 16 bits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "each part is what is left of 16 bits"
+        )]
         let parts = [0, 16, 32].map(|shift| (number >> shift) as u16);
         Self(parts)
     }
@@ -34,7 +37,10 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) const NONE: Self = Self { newer: NONE, older: NONE };
+    pub(super) const NONE: Self = Self {
+        newer: NONE,
+        older: NONE,
+    };
 }
 
 /// A key, its value and all that is known about them, together, so that a hit touches one line.
@@ -55,7 +61,14 @@ impl<V> Entry<V> {
     pub(super) fn new(words: [u64; 4], marks: u32, value: V, expires: Millis, size: u64) -> Self {
         let links = Links::NONE;
         let marks = AtomicU32::new(marks);
-        Self { words, value: Some(value), links, marks, expires: U48::new(expires), size: U48::new(size) }
+        Self {
+            words,
+            value: Some(value),
+            links,
+            marks,
+            expires: U48::new(expires),
+            size: U48::new(size),
+        }
     }
 
     pub(super) fn words(&self) -> &[u64; 4] {
@@ -65,7 +78,11 @@ impl<V> Entry<V> {
     /// The moment from which it is no longer served; [`Millis::MAX`] where there is none.
     pub(super) fn expires(&self) -> Millis {
         let expires = self.expires.get();
-        if expires == U48::MAX { Millis::MAX } else { expires }
+        if expires == U48::MAX {
+            Millis::MAX
+        } else {
+            expires
+        }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -95,6 +112,9 @@ mod tests {
         for number in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, U48::MAX] {
             assert_eq!(U48::new(number).get(), number);
         }
-        assert_eq!(Entry::new([0; 4], 0, (), Millis::MAX, 0).expires(), Millis::MAX);
+        assert_eq!(
+            Entry::new([0; 4], 0, (), Millis::MAX, 0).expires(),
+            Millis::MAX
+        );
     }
 }

@@ -20,7 +20,10 @@ fn pack(hash: u64, slot: u32) -> u64 {
     hash & !u64::from(u32::MAX) | u64::from(slot)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half of a bucket is its slot")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half of a bucket is its slot"
+)]
 fn slot_of(bucket: u64) -> u32 {
     bucket as u32
 }
@@ -32,7 +35,11 @@ impl Index {
     }
 
     fn after(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+        if at + 1 == self.buckets.len() {
+            0
+        } else {
+            at + 1
+        }
     }
 
     fn bucket(&self, at: usize) -> u64 {
@@ -108,7 +115,11 @@ impl Index {
                 break;
             }
             let home = self.home(bucket);
-            let reachable = if gap <= at { gap < home && home <= at } else { gap < home || home <= at };
+            let reachable = if gap <= at {
+                gap < home && home <= at
+            } else {
+                gap < home || home <= at
+            };
             if !reachable {
                 self.set(gap, bucket);
                 gap = at;

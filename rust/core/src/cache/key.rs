@@ -103,7 +103,12 @@ impl KeyHasher {
 
     /// With given secrets: the same buckets, and so the same evictions, on each run.
     pub(super) fn seeded(seed: u64) -> Self {
-        Self([1, 2, 3, 4, 5].map(|n: u64| fold(seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15), 0xd6e8_feb8_6659_fd93)))
+        Self([1, 2, 3, 4, 5].map(|n: u64| {
+            fold(
+                seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                0xd6e8_feb8_6659_fd93,
+            )
+        }))
     }
 
     #[inline]
@@ -127,7 +132,10 @@ impl KeyHasher {
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves are what is wanted"
+    )]
     let folded = product as u64 ^ (product >> 64) as u64;
     folded
 }

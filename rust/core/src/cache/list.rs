@@ -15,7 +15,11 @@ pub(super) struct List {
 
 impl Default for List {
     fn default() -> Self {
-        Self { newest: NONE, oldest: NONE, len: 0 }
+        Self {
+            newest: NONE,
+            oldest: NONE,
+            len: 0,
+        }
     }
 }
 
@@ -31,7 +35,10 @@ impl List {
     /// Puts a slot that is in no queue at the new end.
     pub(super) fn push<V>(&mut self, slots: &mut [Entry<V>], slot: u32) {
         let Some(entry) = at(slots, slot) else { return };
-        entry.links = Links { newer: NONE, older: self.newest };
+        entry.links = Links {
+            newer: NONE,
+            older: self.newest,
+        };
         match at(slots, self.newest) {
             Some(second) => second.links.newer = slot,
             None => self.oldest = slot,

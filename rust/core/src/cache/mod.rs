@@ -91,11 +91,21 @@ impl<V, C: Clock> HotCache<V, C> {
     /// # Errors
     ///
     /// As [`HotCache::new`].
-    pub fn with_seed(capacity: u64, max_bytes: Option<u64>, clock: C, seed: u64) -> Result<Self, LimitError> {
+    pub fn with_seed(
+        capacity: u64,
+        max_bytes: Option<u64>,
+        clock: C,
+        seed: u64,
+    ) -> Result<Self, LimitError> {
         Self::with_hasher(capacity, max_bytes, clock, KeyHasher::seeded(seed))
     }
 
-    fn with_hasher(capacity: u64, max_bytes: Option<u64>, clock: C, hasher: KeyHasher) -> Result<Self, LimitError> {
+    fn with_hasher(
+        capacity: u64,
+        max_bytes: Option<u64>,
+        clock: C,
+        hasher: KeyHasher,
+    ) -> Result<Self, LimitError> {
         if !(1..=MOST_ENTRIES).contains(&capacity) {
             return Err(LimitError::Capacity);
         }
@@ -106,19 +116,28 @@ impl<V, C: Clock> HotCache<V, C> {
         let shards = (capacity / SHARD_ENTRIES).clamp(1, MOST_SHARDS);
         let shards = 1 << shards.ilog2();
         // Chance gives some shards more than their part; the index of such a one grows once more.
-        let most = usize::try_from(capacity / shards + capacity / shards / 16 + 1).unwrap_or(usize::MAX);
+        let most =
+            usize::try_from(capacity / shards + capacity / shards / 16 + 1).unwrap_or(usize::MAX);
         let shard = |_| Shard {
             table: RwLock::new(Table::new(most, hasher.clone())),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         };
         let shards = (0..shards).map(shard).collect();
-        Ok(Self { shards, budget: Budget::new(capacity, max_bytes), hasher, clock })
+        Ok(Self {
+            shards,
+            budget: Budget::new(capacity, max_bytes),
+            hasher,
+            clock,
+        })
     }
 
     fn shard_and_hash(&self, key: &Key) -> (Option<&Shard<V>>, u64) {
         let hash = self.hasher.hash(key);
-        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits pick a shard")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "only the lowest bits pick a shard"
+        )]
         let at = hash as usize & (self.shards.len() - 1);
         (self.shards.get(at), hash)
     }
@@ -127,10 +146,18 @@ impl<V, C: Clock> HotCache<V, C> {
     ///
     /// `use_it` runs under the shard's shared lock: it should copy a pointer and must not use the cache.
     #[inline]
-    pub fn get<R>(&self, key: &Key, use_it: impl FnOnce(&V) -> R, dropped: &mut Dropped<V>) -> Option<R> {
+    pub fn get<R>(
+        &self,
+        key: &Key,
+        use_it: impl FnOnce(&V) -> R,
+        dropped: &mut Dropped<V>,
+    ) -> Option<R> {
         let (shard, hash) = self.shard_and_hash(key);
         let shard = shard?;
-        let found = shard.table.read().get(hash, key, true, || self.clock.now(), use_it);
+        let found = shard
+            .table
+            .read()
+            .get(hash, key, true, || self.clock.now(), use_it);
         match found {
             Found::Live(value) => {
                 shard.hits.fetch_add(1, Ordering::Relaxed);
@@ -145,8 +172,13 @@ impl<V, C: Clock> HotCache<V, C> {
 
     /// Whether `key` has a live value; neither a hit nor a miss.
     pub fn contains(&self, key: &Key, dropped: &mut Dropped<V>) -> bool {
-        let (Some(shard), hash) = self.shard_and_hash(key) else { return false };
-        let found = shard.table.read().get(hash, key, false, || self.clock.now(), |_| ());
+        let (Some(shard), hash) = self.shard_and_hash(key) else {
+            return false;
+        };
+        let found = shard
+            .table
+            .read()
+            .get(hash, key, false, || self.clock.now(), |_| ());
         if matches!(found, Found::Expired) {
             self.drop_expired(shard, hash, key, dropped);
         }
@@ -168,14 +200,25 @@ impl<V, C: Clock> HotCache<V, C> {
     /// A value larger than the cache's limit in bytes is not stored, and takes the key's older value with it: a cache
     /// that still served that one would be wrong.
     pub fn put(&self, key: &Key, value: V, ttl: Ttl, size: u64, dropped: &mut Dropped<V>) {
-        let (Some(shard), hash) = self.shard_and_hash(key) else { return };
+        let (Some(shard), hash) = self.shard_and_hash(key) else {
+            return;
+        };
         let now = self.clock.now();
         if !self.budget.allows(size) {
-            shard.table.write().remove(hash, key, now, &self.budget, dropped);
+            shard
+                .table
+                .write()
+                .remove(hash, key, now, &self.budget, dropped);
             dropped.push(value);
             return;
         }
-        let mut new = Some(New { key: *key, hash, value, expires: ttl.from(now), size });
+        let mut new = Some(New {
+            key: *key,
+            hash,
+            value,
+            expires: ttl.from(now),
+            size,
+        });
         while let Some(next) = new {
             new = shard.table.write().put(next, now, &self.budget, dropped);
             if new.is_some() {
@@ -188,7 +231,10 @@ impl<V, C: Clock> HotCache<V, C> {
     #[cold]
     fn evict_anywhere(&self, hash: u64, dropped: &mut Dropped<V>) {
         let first = (hash >> 32) as usize % self.shards.len();
-        let (before, after) = self.shards.split_at_checked(first).unwrap_or((&self.shards, &[]));
+        let (before, after) = self
+            .shards
+            .split_at_checked(first)
+            .unwrap_or((&self.shards, &[]));
         for shard in after.iter().chain(before) {
             if shard.table.write().evict(&self.budget, dropped) {
                 return;
@@ -198,9 +244,14 @@ impl<V, C: Clock> HotCache<V, C> {
 
     /// Takes the value of `key` out; its last place in `dropped` has it where this is true.
     pub fn remove(&self, key: &Key, dropped: &mut Dropped<V>) -> bool {
-        let (Some(shard), hash) = self.shard_and_hash(key) else { return false };
+        let (Some(shard), hash) = self.shard_and_hash(key) else {
+            return false;
+        };
         let now = self.clock.now();
-        shard.table.write().remove(hash, key, now, &self.budget, dropped)
+        shard
+            .table
+            .write()
+            .remove(hash, key, now, &self.budget, dropped)
     }
 
     /// Drops every entry. The counters go on.

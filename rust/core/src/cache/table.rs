@@ -70,7 +70,8 @@ impl<V> Table<V> {
         let (words, kind) = key.parts();
         self.index.find(hash, |slot| {
             self.slots.get(slot as usize).is_some_and(|entry| {
-                *entry.words() == words && entry.marks.load(super::sync::Ordering::Relaxed) & KIND == kind
+                *entry.words() == words
+                    && entry.marks.load(super::sync::Ordering::Relaxed) & KIND == kind
             })
         })
     }
@@ -85,7 +86,9 @@ impl<V> Table<V> {
         now: impl FnOnce() -> Millis,
         use_it: impl FnOnce(&V) -> R,
     ) -> Found<R> {
-        let Some(entry) = self.slots.get(self.find(hash, key) as usize) else { return Found::Nothing };
+        let Some(entry) = self.slots.get(self.find(hash, key) as usize) else {
+            return Found::Nothing;
+        };
         let expires = entry.expires();
         if expires != Millis::MAX && expires <= now() {
             return Found::Expired;
@@ -93,13 +96,22 @@ impl<V> Table<V> {
         if hit {
             policy::touch(&entry.marks);
         }
-        entry.value.as_ref().map_or(Found::Nothing, |value| Found::Live(use_it(value)))
+        entry
+            .value
+            .as_ref()
+            .map_or(Found::Nothing, |value| Found::Live(use_it(value)))
     }
 
     /// Stores an entry in the place of an older one, or beside the others where there is room.
     ///
     /// Gives it back where there is no room and nothing here to evict.
-    pub(super) fn put(&mut self, new: New<V>, now: Millis, budget: &Budget, dropped: &mut Dropped<V>) -> Option<New<V>> {
+    pub(super) fn put(
+        &mut self,
+        new: New<V>,
+        now: Millis,
+        budget: &Budget,
+        dropped: &mut Dropped<V>,
+    ) -> Option<New<V>> {
         self.sweep(now, budget, dropped);
         let slot = self.find(new.hash, &new.key);
         if let Some(entry) = at(&mut self.slots, slot) {
@@ -145,11 +157,18 @@ impl<V> Table<V> {
 
     /// Takes an entry out and gives its room back.
     fn take(&mut self, slot: u32, budget: &Budget, dropped: &mut Dropped<V>) {
-        let Some(entry) = at(&mut self.slots, slot) else { return };
-        let Some(value) = entry.value.take() else { return };
+        let Some(entry) = at(&mut self.slots, slot) else {
+            return;
+        };
+        let Some(value) = entry.value.take() else {
+            return;
+        };
         dropped.push(value);
         budget.give(entry.size());
-        let hash = self.hasher.hash_parts(*entry.words(), entry.marks.load(super::sync::Ordering::Relaxed) & KIND);
+        let hash = self.hasher.hash_parts(
+            *entry.words(),
+            entry.marks.load(super::sync::Ordering::Relaxed) & KIND,
+        );
         self.index.remove(hash, slot);
         self.policy.removed(&mut self.slots, slot);
         self.free.push(slot);
@@ -167,9 +186,18 @@ impl<V> Table<V> {
     }
 
     /// Takes an entry out and says whether it was live.
-    pub(super) fn remove(&mut self, hash: u64, key: &Key, now: Millis, budget: &Budget, dropped: &mut Dropped<V>) -> bool {
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        key: &Key,
+        now: Millis,
+        budget: &Budget,
+        dropped: &mut Dropped<V>,
+    ) -> bool {
         let slot = self.find(hash, key);
-        let Some(entry) = at(&mut self.slots, slot) else { return false };
+        let Some(entry) = at(&mut self.slots, slot) else {
+            return false;
+        };
         let live = now < entry.expires();
         self.expirations += u64::from(!live);
         self.take(slot, budget, dropped);
@@ -194,7 +222,11 @@ impl<V> Table<V> {
                     self.swept_expiry = self.swept_expiry.min(expires);
                 } else {
                     self.expirations += 1;
-                    self.take(u32::try_from(self.sweep_at).unwrap_or(NONE), budget, dropped);
+                    self.take(
+                        u32::try_from(self.sweep_at).unwrap_or(NONE),
+                        budget,
+                        dropped,
+                    );
                 }
             }
             self.sweep_at += 1;
@@ -222,11 +254,18 @@ impl<V> Table<V> {
             }
         }
         let empty = Self::new(self.most, self.hasher.clone());
-        *self = Self { evictions: self.evictions, expirations: self.expirations, ..empty };
+        *self = Self {
+            evictions: self.evictions,
+            expirations: self.expirations,
+            ..empty
+        };
     }
 
     /// Shows every value, expired or not, until there is an error.
     pub(super) fn try_for_each<E>(&self, show: impl FnMut(&V) -> Result<(), E>) -> Result<(), E> {
-        self.slots.iter().filter_map(|entry| entry.value.as_ref()).try_for_each(show)
+        self.slots
+            .iter()
+            .filter_map(|entry| entry.value.as_ref())
+            .try_for_each(show)
     }
 }
