@@ -1,6 +1,7 @@
 """The native module: keys, hot cache, buffer pool, file search."""
 
-from typing import Any, Literal, Self, final
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TypeAlias, final
 
 from typing_extensions import Buffer as _Buffer
 
@@ -9,11 +10,19 @@ __all__ = [
     "BufferPool",
     "CacheStats",
     "HotCache",
+    "KeyChain",
     "ManualClock",
     "PoolStats",
     "__version__",
     "build_profile",
+    "cache_key",
+    "canonical_json",
+    "canonicalize",
+    "request_key",
 ]
+
+_Part: TypeAlias = str | bytes
+_Headers: TypeAlias = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[_Part, _Part]]
 
 __version__: str
 build_profile: Literal["debug", "release"]
@@ -91,3 +100,31 @@ class PoolStats:
     def pooled(self) -> int: ...
     @property
     def pooled_bytes(self) -> int: ...
+
+def canonical_json(value: Any) -> bytes: ...
+def canonicalize(text: bytes | bytearray | memoryview | str) -> bytes: ...
+def cache_key(value: Any, *, namespace: str = "") -> bytes: ...
+def request_key(
+    body: Mapping[str, Any] | bytes | bytearray | memoryview | str,
+    *,
+    url: str = "",
+    headers: _Headers | None = None,
+    tenant: bytes = b"",
+    namespace: str = "",
+) -> bytes: ...
+
+@final
+class KeyChain:
+    def __new__(
+        cls,
+        head: Mapping[str, Any],
+        *,
+        url: str = "",
+        headers: _Headers | None = None,
+        tenant: bytes = b"",
+        namespace: str = "",
+    ) -> Self: ...
+    def append(self, message: Mapping[str, Any]) -> None: ...
+    def digest(self) -> bytes: ...
+    def fork(self) -> Self: ...
+    def __len__(self) -> int: ...

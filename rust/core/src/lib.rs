@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod canon;
+pub mod key;
 pub mod pool;

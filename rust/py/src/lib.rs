@@ -1,7 +1,11 @@
 //! The native module `hotloop._core`: registers and converts, nothing else.
 
 mod cache;
+mod canon;
+mod error;
+mod key;
 mod pool;
+mod value;
 
 use pyo3::prelude::*;
 
@@ -13,6 +17,10 @@ mod _core {
 
     #[pymodule_export]
     use crate::cache::{CacheStats, HotCache, ManualClock};
+    #[pymodule_export]
+    use crate::canon::{canonical_json, canonicalize};
+    #[pymodule_export]
+    use crate::key::{KeyChain, cache_key, request_key};
     #[pymodule_export]
     use crate::pool::{Buffer, BufferPool, PoolStats};
 

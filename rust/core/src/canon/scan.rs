@@ -1,0 +1,63 @@
+//! Finds the bytes that a JSON string has to escape, sixteen at a time.
+
+use wide::u8x16;
+
+/// Bytes looked at in one step.
+pub(super) const BLOCK: usize = 16;
+
+/// The position of the first `"`, `\` or control character, [`BLOCK`] if there is none.
+#[inline]
+pub(super) fn first_special(block: &[u8; BLOCK]) -> usize {
+    let bytes = u8x16::new(*block);
+    let control = bytes.min(u8x16::splat(0x1f)).cmp_eq(bytes);
+    let quote = bytes.cmp_eq(u8x16::splat(b'"'));
+    let backslash = bytes.cmp_eq(u8x16::splat(b'\\'));
+    let found = (control | quote | backslash).move_mask();
+    (found | 1 << BLOCK).trailing_zeros() as usize
+}
+
+/// The position of the first `"`, `\` or control character in eight bytes, 8 if there is none.
+#[inline]
+pub(super) fn first_special_of_8(block: [u8; 8]) -> usize {
+    specials(u64::from_le_bytes(block)).trailing_zeros() as usize / 8
+}
+
+/// Whether a byte has to be escaped.
+#[inline]
+pub(super) const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Sets the top bit of the first special byte; bits above that one mean nothing.
+#[inline]
+const fn specials(bytes: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = ONES << 7;
+    let quote = bytes ^ (ONES * b'"' as u64);
+    let backslash = bytes ^ (ONES * b'\\' as u64);
+    let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quote | backslash) & TOPS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..BLOCK {
+                for around in [b' ', b'a', 0x7f, 0x80, 0xff] {
+                    let mut block = [around; BLOCK];
+                    block[place] = byte;
+                    let want = if is_special(byte) { place } else { BLOCK };
+                    assert_eq!(first_special(&block), want);
+                    let half: [u8; 8] = block[..8].try_into().unwrap();
+                    assert_eq!(first_special_of_8(half), want.min(8));
+                }
+            }
+        }
+    }
+}
