@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "_core"},
 ]
 # Sideways arrows that are part of the design: who may know which sibling.
-SIDEWAYS = {("pipeline", "tools"), ("calls", "http"), ("http", "calls"), ("cache", "config")}
+SIDEWAYS = {("__main__", "cli"), ("pipeline", "tools"), ("calls", "http"), ("http", "calls"), ("cache", "config")}
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
 
 
