@@ -1,0 +1,86 @@
+"""What a call may do, and to what: the facts that scheduling and caching rest on.
+
+The vocabulary is MCP's: a *pure* or *read* tool is `readOnlyHint`, a *write* or *external* one is not, and *external*
+is `openWorldHint`. A tool that declares nothing is treated as one that may write anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
+from typing import Any, Literal, NamedTuple, get_args
+
+__all__ = ["ANYTHING", "EFFECTS", "NOTHING", "Access", "Effect", "Place", "Resource", "Resources", "Touches", "access"]
+
+Effect = Literal["pure", "read", "write", "external"]
+"""pure: depends on its arguments only; read: looks; write: changes what it names; external: acts on the outside."""
+
+EFFECTS: tuple[str, ...] = get_args(Effect)
+
+Resource = str | PurePath
+"""A path, which overlaps with what lies under it, or the name of something else, which equals only itself."""
+
+
+class Touches(NamedTuple):
+    """What one call reads and what it writes, for tools that do both."""
+
+    reads: Iterable[Resource] = ()
+    writes: Iterable[Resource] = ()
+
+
+Resources = Callable[..., Touches | Iterable[Resource]] | Iterable[Resource]
+"""The resources of a tool: fixed ones, or a function of those of its arguments that it names."""
+
+Place = tuple[str, ...]
+"""A resource as a way down a tree: two places overlap when one begins with the other, and () overlaps with all."""
+
+
+class Access(NamedTuple):
+    """The places that one call reads and writes."""
+
+    reads: tuple[Place, ...] = ()
+    writes: tuple[Place, ...] = ()
+
+
+NOTHING = Access()
+ANYTHING = Access(writes=((),))
+
+
+def access(effect: Effect | None, touched: Touches | Iterable[Resource] | None) -> Access:
+    """Return the places that a call touches.
+
+    Args:
+        effect: the declared effect; None for an undeclared tool.
+        touched: the resources of the call; None where the tool does not tell, which means any.
+
+    Raises:
+        TypeError: a resource is neither a path nor a name.
+    """
+    if effect == "pure":
+        return NOTHING
+    if effect is None:
+        return ANYTHING
+    if touched is None:
+        return Access(reads=((),)) if effect == "read" else ANYTHING
+    if isinstance(touched, Touches):
+        if effect == "read" and tuple(touched.writes):
+            raise TypeError("it writes resources, but its effect is declared as read")
+        return Access(_places(touched.reads), _places(touched.writes))
+    places = _places(touched)
+    return Access(reads=places) if effect == "read" else Access(writes=places)
+
+
+def _places(resources: Iterable[Resource]) -> tuple[Place, ...]:
+    if isinstance(resources, str | PurePath):
+        resources = (resources,)
+    return tuple(_place(resource) for resource in resources)
+
+
+def _place(resource: Any) -> Place:
+    if isinstance(resource, PurePath):
+        path = PurePath(os.path.realpath(resource))  # links and `..` lead to the place that is really touched
+        return ("path", *path.parts)
+    if isinstance(resource, str):
+        return ("name", resource)
+    raise TypeError(f"a resource is a path or a name, not {type(resource).__name__}")

@@ -1,0 +1,153 @@
+"""The one place where a tool is looked up."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._core import HotCache
+from ..config import Config
+from ..errors import ToolDefinitionError, UnknownToolError
+from .tool import Provider, Tool, tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["RegistryStats", "ToolRegistry"]
+
+
+class RegistryStats(NamedTuple):
+    """What a registry holds, and how its look-ups were answered.
+
+    A look-up that misses the hot cache is resolved: exactly, then by alias, then by spelling.
+    """
+
+    tools: int
+    aliases: int
+    hits: int
+    misses: int
+    evictions: int
+    size: int
+    capacity: int
+
+
+class ToolRegistry:
+    """Tools by name, as models write names.
+
+    Models decorate the names that they were given (`functions.read_file`), and misspell them in known ways
+    (`Read-File`, `readFile`). A name is resolved to the one tool that it can mean, and the answer is kept in the native
+    hot cache under the name as it was written; what two tools could mean is unknown.
+
+    Args:
+        tools: tools, or callables to make tools of.
+        config: settings; `tool_registry.cache_size` names are kept (0 for none).
+
+    Raises:
+        ToolDefinitionError: two tools have one name, or a callable cannot be made a tool.
+    """
+
+    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = (), *, config: Config | None = None) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._aliases: dict[str, str] = {}
+        self._spellings: dict[str, Tool | None] = {}
+        size = (config or Config()).tool_registry.cache_size
+        self._hot: HotCache | None = HotCache(size) if size else None
+        self._misses = 0
+        for item in tools:
+            self.add(item)
+
+    def add(self, item: Tool | Callable[..., Any], *, aliases: Iterable[str] = ()) -> Tool:
+        """Add a tool, or make one of a callable, and return it.
+
+        Args:
+            item: the tool or the callable.
+            aliases: other names that it answers to; they are not shown to models.
+
+        Raises:
+            ToolDefinitionError: a name is taken, or the callable cannot be made a tool.
+        """
+        made: Tool = tool(item)
+        made.check()
+        names = [made.name, *aliases]
+        for name in names:
+            owner = self._tools.get(name) or self._tools.get(self._aliases.get(name, ""))
+            if owner is not None:
+                raise ToolDefinitionError(
+                    f"a tool named {name} is registered already ({owner!r}); give one of them another name with name="
+                )
+        self._tools[made.name] = made
+        self._aliases.update(dict.fromkeys(names[1:], made.name))
+        for name in names:
+            spelling = _spelling(name)
+            other = self._spellings.setdefault(spelling, made)
+            if other is not made:
+                self._spellings[spelling] = None  # two tools: neither is meant
+        if self._hot is not None:
+            self._hot.clear()
+        return made
+
+    def get(self, name: str) -> Tool:
+        """Return the tool that `name` means.
+
+        Raises:
+            UnknownToolError: none, or more than one; names the nearest.
+        """
+        if self._hot is None:
+            self._misses += 1
+            return self._resolve(name)
+        try:
+            found: Tool | None = self._hot.get(name)
+        except ValueError as error:  # not Unicode, so no tool's name
+            raise UnknownToolError(self._unknown(name)) from error
+        if found is None:
+            found = self._resolve(name)
+            self._hot.put(name, found)
+        return found
+
+    def _resolve(self, name: str) -> Tool:
+        found = self._tools.get(name) or self._tools.get(self._aliases.get(name, ""))
+        if found is None:
+            found = self._spellings.get(_spelling(name)) or self._spellings.get(_spelling(name.rpartition(".")[2]))
+        if found is None:
+            raise UnknownToolError(self._unknown(name))
+        return found
+
+    def _unknown(self, name: str) -> str:
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        if not self._tools:
+            return f"there is no tool {shown!r}: no tools are registered"
+        spellings = {_spelling(known): known for known in self._tools}
+        near = difflib.get_close_matches(_spelling(name[:80]), spellings, n=1)
+        hint = f"did you mean {spellings[near[0]]}? " if near else ""
+        listed = ", ".join(list(self._tools)[:20])
+        return f"there is no tool {shown!r}; {hint}the tools are {listed}{', …' if len(self._tools) > 20 else ''}"
+
+    def names(self) -> list[str]:
+        """Return the names of the tools in the order in which they were added."""
+        return list(self._tools)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tools or name in self._aliases
+
+    def schemas(self, provider: Provider = "openai") -> list[dict[str, Any]]:
+        """Return the definitions of all tools in a provider's form, in the order in which they were added."""
+        return [item.schema(provider) for item in self._tools.values()]
+
+    def stats(self) -> RegistryStats:
+        """Return what it holds and how look-ups were answered since it was made."""
+        counts = (len(self._tools), len(self._aliases))
+        if self._hot is None:
+            return RegistryStats(*counts, 0, self._misses, 0, 0, 0)
+        hot = self._hot.stats()
+        return RegistryStats(*counts, hot.hits, hot.misses, hot.evictions, hot.size, hot.capacity)
+
+
+def _spelling(name: str) -> str:
+    """Return what stays of a name when case and separators do not count."""
+    return "".join(char for char in name.casefold() if char.isalnum())

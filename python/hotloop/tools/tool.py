@@ -1,0 +1,348 @@
+"""The `tool` decorator: any callable becomes something that a model can ask for."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from functools import cached_property
+from types import FrameType, MethodType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast, overload
+
+from pydantic import ValidationError
+from typing_extensions import ParamSpec, TypeVar
+
+from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
+from .effects import EFFECTS, NOTHING, Access, Effect, Resources, access
+from .identity import identity_of
+from .schema import Spec, explain, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Provider", "Tool", "tool"]
+
+P = ParamSpec("P", default=...)
+R = TypeVar("R", default=Any)
+
+Provider = Literal["openai", "anthropic"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Tool(Generic[P, R]):
+    """A callable with a name, a schema and what is known of its effect. Calling it calls the function, unchanged.
+
+    Made by `tool`. In a class body it behaves as a method: the tool of an object is `obj.method`.
+
+    Attributes:
+        func: the function.
+        name: what a model calls it.
+        effect: what a call may do; None where nothing was declared, which means: write anything.
+        timeout: how long one call may work, in seconds; None for the pipeline's own limit.
+        cache_ttl: how long results are kept, in seconds; None for not at all.
+        is_async: whether the function is a coroutine function, and runs on the event loop rather than in a thread.
+        is_static: whether it is a static method, which takes no object.
+    """
+
+    def __init__(
+        self,
+        func: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        effect: Effect | None = None,
+        resources: Resources | None = None,
+        timeout: float | None = None,
+        cache_ttl: float | None = None,
+        namespace: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.func = func
+        self.name = name if name is not None else _name_of(func)
+        self.effect = effect
+        self.timeout = timeout
+        self.cache_ttl = cache_ttl
+        self._description = description
+        self._resources = resources
+        self._namespace = namespace
+        self.is_static = False
+        self._is_method = False
+        self._check()
+        self._spec: Spec = spec_of(func, namespace)
+        self.is_async = _is_async(func)
+        self._touched: Callable[..., Any] | None = _by_name(resources) if callable(resources) else None
+        functools.update_wrapper(cast("Any", self), func, updated=())
+
+    def _check(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ToolDefinitionError(
+                f"{self.name!r} cannot be the name of a tool: 1 to 64 letters, digits, _ and -; give one with name="
+            )
+        if self.effect is not None and self.effect not in EFFECTS:
+            raise ToolDefinitionError(f"{self.name}: effect is {self.effect!r}; it must be one of {', '.join(EFFECTS)}")
+        for field in ("timeout", "cache_ttl"):
+            value = getattr(self, field)
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise ToolDefinitionError(f"{self.name}: {field} is {value!r}; it must be a number of seconds above 0")
+        if self._resources is not None and self.effect not in ("read", "write", "external"):
+            raise ToolDefinitionError(f"{self.name}: resources= needs an effect: read, write or external")
+        if self.cache_ttl is not None and not (
+            self.effect == "pure" or (self.effect == "read" and self._resources is not None)
+        ):
+            raise ToolDefinitionError(
+                f"{self.name}: cache_ttl= needs effect='pure', or effect='read' and resources= that tell what is read"
+            )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
+        return self.func(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name} ({self.effect or 'undeclared'})>"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        scope = getattr(self.func, "__qualname__", "").rpartition(".")[0]
+        self._is_method = not self.is_static and scope == owner.__qualname__  # else it only is an attribute
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Self:
+        of_class = instance is owner  # @classmethod hands its class over in both places, up to Python 3.12
+        if instance is None or not (self._is_method or of_class):
+            return self
+        return self.bind(instance)
+
+    def bind(self, instance: Any) -> Self:
+        """Return the tool of the method bound to `instance`."""
+        return self._with(MethodType(self.func, instance))
+
+    def _with(self, func: Callable[..., Any]) -> Self:
+        return type(self)(
+            func,
+            name=self.name,
+            description=self._description,
+            effect=self.effect,
+            resources=self._resources,
+            timeout=self.timeout,
+            cache_ttl=self.cache_ttl,
+            namespace=self._namespace,
+        )
+
+    # -- what a model is told ------------------------------------------------------------------------------------
+
+    @cached_property
+    def description(self) -> str:
+        """What a model reads of it: the text of the docstring, where none was given."""
+        return self._description if self._description is not None else self._spec.docs[0]
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of the arguments."""
+        return self._bound_spec().schema()
+
+    def schema(self, provider: Provider = "openai") -> dict[str, Any]:
+        """Return the definition of the tool in a provider's form.
+
+        Raises:
+            ValueError: no such provider.
+            ToolDefinitionError: its parameters have no JSON schema.
+        """
+        if provider == "openai":
+            function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+            return {"type": "function", "function": function}
+        if provider == "anthropic":
+            return {"name": self.name, "description": self.description, "input_schema": self.parameters}
+        raise ValueError(f"provider is {provider!r}; tools have a schema for openai and anthropic")
+
+    def check(self) -> None:
+        """Make the schema and the validator now rather than at the first call.
+
+        Raises:
+            ToolDefinitionError: they cannot be made.
+        """
+        self._bound_spec().adapter  # noqa: B018 - made once, and kept
+
+    def _bound_spec(self) -> Spec:
+        if self._is_method:
+            raise ToolDefinitionError(
+                f"{self.name} is a method without its object: use that of an object, obj.{self.name}"
+            )
+        return self._spec
+
+    # -- what a call does ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _validate_json(self) -> Callable[[str | bytes], Any]:
+        return self._bound_spec().adapter.validator.validate_json
+
+    @cached_property
+    def _validate_python(self) -> Callable[[Any], Any]:
+        return self._bound_spec().adapter.validator.validate_python
+
+    def validate(self, args: dict[str, Any] | str | bytes) -> Any:
+        """Return the arguments as the function takes them, by name; no text at all means no arguments.
+
+        Raises:
+            ToolArgumentsError: they are not JSON or do not fit, in words that a model can act on.
+        """
+        try:
+            if isinstance(args, str | bytes):
+                return self._validate_json(args or "{}")
+            return self._validate_python(args)
+        except ValidationError as error:
+            raise explain(self.name, error, list(self.parameters["properties"])) from error
+        except ToolDefinitionError:
+            raise
+        except Exception as error:
+            raise ToolArgumentsError(
+                f"{self.name}: the arguments could not be checked: {type(error).__name__}: {error}"
+            ) from error
+
+    def invoke(self, args: Any) -> Any:
+        """Call the function with validated arguments; a coroutine function gives its coroutine."""
+        spec = self._spec
+        if spec.is_model:
+            return args
+        if not spec.positional:
+            return cast("Any", self.func)(**args)  # validated against the signature
+        rest = dict(args)
+        first = []
+        for name in spec.positional:
+            if name not in rest and not any(later in rest for later in spec.positional):
+                break
+            first.append(rest.pop(name) if name in rest else spec.parameters[name].default)
+        return cast("Any", self.func)(*first, **rest)
+
+    def access(self, args: Any) -> Access:
+        """Return the places that a call with these validated arguments reads and writes.
+
+        Raises:
+            ToolError: `resources=` failed, or told something that is no resource.
+        """
+        if self.effect == "pure":
+            return NOTHING
+        try:
+            touched = self._resources if self._touched is None else self._touched(self._spec.complete(args))
+            return access(self.effect, cast("Any", touched))
+        except Exception as error:
+            raise ToolError(f"{self.name}: its resources are unknown: {type(error).__name__}: {error}") from error
+
+    @cached_property
+    def identity(self) -> str:
+        """Names the function and its code: equal identities give equal results for equal arguments."""
+        return identity_of(self.func)
+
+    def jsonable(self, args: Any) -> Any:
+        """Return validated arguments as JSON values, for a key.
+
+        Raises:
+            ValueError: they have no JSON form.
+        """
+        return self._spec.adapter.serializer.to_python(args, mode="json")
+
+
+@overload
+def tool(func: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    effect: Effect | None = None,
+    resources: Resources | None = None,
+    timeout: float | None = None,
+    cache_ttl: float | None = None,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(
+    func: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    effect: Effect | None = None,
+    resources: Resources | None = None,
+    timeout: float | None = None,
+    cache_ttl: float | None = None,
+) -> Any:
+    """Make a tool of a callable: `@tool`, `@tool(effect="read")` or `tool(func)`.
+
+    The schema of the arguments comes from the type hints, their descriptions from the docstring or from pydantic's
+    `Field`. A tool is returned as it is.
+
+    Args:
+        func: a function, sync or async, a method, a `functools.partial`, an object that can be called, or a pydantic
+            model (the call then gives an instance).
+        name: what a model calls it; the function's own name where None.
+        description: what a model reads of it; the docstring's text where None.
+        effect: "pure" (depends on its arguments only), "read" (looks), "write" (changes what it names) or "external"
+            (acts on the world outside). A tool that declares none is treated as one that may write anything.
+        resources: what a call touches: paths, names, or a function of those arguments that it names which returns
+            them (or `Touches`, for calls that read some and write others). None means anything.
+        timeout: how long one call may work, in seconds; None for the pipeline's own limit.
+        cache_ttl: how long results are kept, in seconds; None for not at all. For pure tools, and for tools that read
+            and tell their resources.
+
+    Raises:
+        ToolDefinitionError: the callable cannot be made a tool, or the declaration contradicts itself.
+    """
+    options: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "effect": effect,
+        "resources": resources,
+        "timeout": timeout,
+        "cache_ttl": cache_ttl,
+    }
+    caller = sys._getframe(1)  # noqa: SLF001 - for the names that annotations written as text may use
+
+    def make(target: Any) -> Tool:
+        if isinstance(target, Tool):
+            if any(value is not None for value in options.values()):
+                raise ToolDefinitionError(f"{target.name} is a tool already; declare everything in one place")
+            return target
+        if isinstance(target, MethodType) and isinstance(target.__func__, Tool):
+            return target.__func__.bind(target.__self__)
+        if isinstance(target, classmethod):
+            raise ToolDefinitionError("write @classmethod above @tool, not below it")
+        is_static = isinstance(target, staticmethod)
+        if is_static:
+            target = target.__func__
+        if not callable(target):
+            raise ToolDefinitionError(f"a tool is made of something that can be called, not of {type(target).__name__}")
+        made = Tool(target, **options, namespace=_names(target, caller))
+        made.is_static = is_static
+        return made
+
+    return make if func is None else make(func)
+
+
+def _name_of(func: Any) -> str:
+    while isinstance(func, functools.partial):
+        func = func.func
+    return str(getattr(func, "__name__", type(func).__name__))
+
+
+def _is_async(func: Any) -> bool:
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not (inspect.isroutine(func) or isinstance(func, type)):
+        func = type(func).__call__
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise ToolDefinitionError(f"{_name_of(func)} cannot be made a tool: it is a generator; return a list instead")
+    return inspect.iscoroutinefunction(func)
+
+
+def _by_name(func: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return a function that hands `func` those of the arguments that it names."""
+    parameters = inspect.signature(func).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return lambda args: func(**args)
+    wanted = [parameter.name for parameter in parameters]
+    return lambda args: func(**{name: args[name] for name in wanted if name in args})
+
+
+def _names(func: Any, frame: FrameType) -> dict[str, Any] | None:
+    """Return the local names where `func` was made, if its annotations are text and may need them."""
+    annotations = getattr(func, "__annotations__", {})
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and any(isinstance(hint, str) for hint in annotations.values()):
+        return dict(frame.f_locals)
+    return None
