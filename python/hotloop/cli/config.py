@@ -47,7 +47,9 @@ def show(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, 
 def check(
     path: Annotated[
         Path | None,
-        typer.Argument(help="The file to check; without it, what a run would read here.", show_default=False),
+        typer.Argument(
+            metavar="PATH", help="The file to check; without it, what a run would read here.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
