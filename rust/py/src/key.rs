@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::canon::{Source, detached_if_large};
 use crate::error::raise;
+use crate::track;
 use crate::value::exact::{self, Unusual};
 use crate::value::{self, any};
 
@@ -168,24 +169,22 @@ impl Chain {
         {
             return Err(Unusual::Part);
         }
+        if let Some(messages) = messages.filter(|_| is_array) {
+            let items = exact::items(messages)?;
+            return Ok(Self {
+                digest: track::digest(scope, body, &items)?,
+                messages: items.len(),
+            });
+        }
         let mut writer = Writer::hashing(scope.head_hash(shape));
         match shape {
             Shape::Messages => exact::write_without(body, MESSAGES, &mut writer)?,
             Shape::Whole => exact::write(body, &mut writer)?,
         }
-        let mut chain = Self {
+        Ok(Self {
             digest: writer.digest(),
             messages: 0,
-        };
-        let Some(messages) = messages.filter(|_| is_array) else {
-            return Ok(chain);
-        };
-        for message in exact::items(messages)? {
-            let mut writer = Writer::hashing(message_hash(&chain.digest));
-            exact::write(&message, &mut writer)?;
-            chain.push(writer);
-        }
-        Ok(chain)
+        })
     }
 
     fn of_any(scope: &Scope, body: &Bound<'_, PyAny>, whole: bool) -> PyResult<Self> {

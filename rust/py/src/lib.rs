@@ -5,6 +5,7 @@ mod canon;
 mod error;
 mod key;
 mod pool;
+mod track;
 mod value;
 
 use pyo3::prelude::*;

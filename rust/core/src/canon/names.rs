@@ -6,6 +6,8 @@
 
 use std::cmp::Ordering;
 
+use super::scan::short_word;
+
 const fn rank(byte: u8) -> u8 {
     match byte {
         0xEE | 0xEF => byte + 0x10,
@@ -28,14 +30,10 @@ pub fn utf16_order(a: &str, b: &str) -> Ordering {
 #[must_use]
 pub fn prefix(name: &str) -> u64 {
     let bytes = name.as_bytes();
-    let first = bytes.first_chunk().copied().unwrap_or_else(|| {
-        let mut padded = [0; 8];
-        padded
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
-        padded
-    });
+    let first = bytes
+        .first_chunk()
+        .copied()
+        .unwrap_or_else(|| short_word(bytes, 0));
     if first.is_ascii() {
         u64::from_be_bytes(first)
     } else {

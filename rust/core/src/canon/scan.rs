@@ -22,6 +22,28 @@ pub(super) fn first_special_of_8(block: [u8; 8]) -> usize {
     specials(u64::from_le_bytes(block)).trailing_zeros() as usize / 8
 }
 
+/// Fewer than eight bytes, filled up to eight; without a loop over them.
+#[inline]
+pub(super) fn short_word(bytes: &[u8], fill: u8) -> [u8; 8] {
+    let used = 8 * bytes.len();
+    let word = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first))
+                | u64::from(u32::from_le_bytes(*last)) << (used - 32)
+        }
+        (_, _, [a, rest @ ..]) => {
+            let b = rest.first().map_or(0, |b| u64::from(*b) << 8);
+            let c = rest.get(1).map_or(0, |c| u64::from(*c) << 16);
+            u64::from(*a) | b | c
+        }
+        _ => 0,
+    };
+    let filling = (u64::MAX / 0xff * u64::from(fill))
+        .checked_shl(u32::try_from(used).unwrap_or(64))
+        .unwrap_or(0);
+    (word | filling).to_le_bytes()
+}
+
 /// Whether a byte has to be escaped.
 #[inline]
 pub(super) const fn is_special(byte: u8) -> bool {
@@ -56,6 +78,10 @@ mod tests {
                     assert_eq!(first_special(&block), want);
                     let half: [u8; 8] = block[..8].try_into().unwrap();
                     assert_eq!(first_special_of_8(half), want.min(8));
+                    let len = place.min(7);
+                    let mut padded = [b' '; 8];
+                    padded[..len].copy_from_slice(&block[..len]);
+                    assert_eq!(short_word(&block[..len], b' '), padded);
                 }
             }
         }

@@ -281,8 +281,7 @@ impl Pass<'_> {
                 writer.byte(b',')?;
             }
             empty = false;
-            writer.string(name)?;
-            writer.byte(b':')?;
+            writer.name(name)?;
             self.value(value, writer)
                 .map_err(|error| error.within(Step::Name(name.to_owned())))?;
         }

@@ -6,13 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::MAX_BYTES;
 use super::number::{MAX_NUMBER, write_double};
-use super::scan::{BLOCK, first_special, first_special_of_8, is_special};
+use super::scan::{BLOCK, first_special, first_special_of_8, is_special, short_word};
 
 /// Text is escaped in pieces of this many bytes, so that room is asked for once a piece.
 const PIECE: usize = 2048;
 /// An escape takes at most six bytes (`\u001f`), and a block is stored whole before its escapes are known.
 const WIDEST: usize = 6;
-const PIECE_ROOM: usize = WIDEST * PIECE + BLOCK;
 /// Size of the buffer in front of the hash: it stays in the first-level cache.
 const WINDOW: usize = 32 << 10;
 /// A thread keeps its buffer for the next value when it is not larger than this.
@@ -175,30 +174,49 @@ impl Writer {
     /// [`TooLong`]
     #[inline]
     pub fn string(&mut self, text: &str) -> Result<(), TooLong> {
-        let mut rest = text.as_bytes();
-        if rest.len() > MAX_BYTES {
-            return Err(TooLong);
-        }
-        self.byte(b'"')?;
-        while let Some((piece, tail)) = rest.split_at_checked(PIECE) {
-            self.piece(piece)?;
-            rest = tail;
-        }
-        self.piece(rest)?;
-        self.byte(b'"')
+        self.quoted(text.as_bytes(), b"")
+    }
+
+    /// Writes the name of a member and the colon.
+    ///
+    /// # Errors
+    /// [`TooLong`]
+    #[inline]
+    pub fn name(&mut self, name: &str) -> Result<(), TooLong> {
+        self.quoted(name.as_bytes(), b":")
     }
 
     #[inline]
-    fn piece(&mut self, piece: &[u8]) -> Result<(), TooLong> {
-        self.room(if piece.len() == PIECE {
-            PIECE_ROOM
-        } else {
-            WIDEST * piece.len() + BLOCK
-        })?;
-        if let Some(out) = self.buffer.get_mut(self.at..) {
-            self.at += escape(piece, out);
+    fn quoted(&mut self, text: &[u8], then: &[u8]) -> Result<(), TooLong> {
+        if text.len() > PIECE {
+            return self.quoted_in_pieces(text, then);
+        }
+        self.room(WIDEST * text.len() + BLOCK + 3)?;
+        if let Some([quote, out @ ..]) = self.buffer.get_mut(self.at..) {
+            *quote = b'"';
+            let len = escape(text, out);
+            if let Some([quote, out @ ..]) = out.get_mut(len..) {
+                *quote = b'"';
+                out.iter_mut().zip(then).for_each(|(to, from)| *to = *from);
+            }
+            self.at += len + 2 + then.len();
         }
         Ok(())
+    }
+
+    fn quoted_in_pieces(&mut self, text: &[u8], then: &[u8]) -> Result<(), TooLong> {
+        if text.len() > MAX_BYTES {
+            return Err(TooLong);
+        }
+        self.byte(b'"')?;
+        for piece in text.chunks(PIECE) {
+            self.room(WIDEST * PIECE + BLOCK)?;
+            if let Some(out) = self.buffer.get_mut(self.at..) {
+                self.at += escape(piece, out);
+            }
+        }
+        self.byte(b'"')?;
+        self.raw(then)
     }
 
     /// Writes an integer of which [`exact_integer`](super::exact_integer) has said that a double holds it.
@@ -262,12 +280,17 @@ fn escape(text: &[u8], out: &mut [u8]) -> usize {
             rest = &rest[BLOCK..];
         }
     }
-    if let Some(block) = rest.first_chunk::<8>()
-        && first_special_of_8(*block) == 8
+    if rest.len() < text.len()
+        && let Some(block) = text.last_chunk::<BLOCK>()
+        && first_special(block) == BLOCK
     {
-        out[at..at + 8].copy_from_slice(block);
-        at += 8;
-        rest = &rest[8..];
+        // The end once more, in a block: what it overlaps stands there already, as it is.
+        at += rest.len();
+        out[at - BLOCK..at].copy_from_slice(block);
+        return at;
+    }
+    if copy_short(rest, &mut out[at..]) {
+        return at + rest.len();
     }
     for &byte in rest {
         if is_special(byte) {
@@ -278,6 +301,28 @@ fn escape(text: &[u8], out: &mut [u8]) -> usize {
         }
     }
     at
+}
+
+/// Copies fewer than sixteen bytes, in two halves that overlap, unless one of them is special.
+#[inline]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "`out` has a block's room, and the halves are within `text`"
+)]
+fn copy_short(text: &[u8], out: &mut [u8]) -> bool {
+    let len = text.len();
+    if let (Some(low), Some(high)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        let mut block = [0; BLOCK];
+        block[..8].copy_from_slice(low);
+        block[8..].copy_from_slice(high);
+        out[..8].copy_from_slice(low);
+        out[len - 8..len].copy_from_slice(high);
+        first_special(&block) == BLOCK
+    } else {
+        let word = short_word(text, b' ');
+        out[..8].copy_from_slice(&word);
+        first_special_of_8(word) == 8
+    }
 }
 
 /// The escape of each special byte, padded, and its length.

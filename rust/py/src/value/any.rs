@@ -197,8 +197,7 @@ impl Reader<'_> {
             if i > 0 {
                 self.writer.byte(b',')?;
             }
-            self.writer.string(name)?;
-            self.writer.byte(b':')?;
+            self.writer.name(name)?;
             self.value(value)
                 .map_err(|failure| failure.within(|| Step::Name(name.to_owned())))?;
         }

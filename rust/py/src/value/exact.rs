@@ -81,6 +81,15 @@ pub(crate) fn member<'py>(
     Ok(found)
 }
 
+/// Whether an object is an exact string of this text.
+///
+/// # Safety
+/// `object` is a live object and the GIL is held.
+pub(crate) unsafe fn is(object: *mut ffi::PyObject, text: &str) -> bool {
+    // SAFETY: by the caller; the text is looked at and let go.
+    unsafe { utf8(object).is_ok_and(|found| found == text) }
+}
+
 /// The items of a `list` or `tuple`.
 pub(crate) fn items<'py>(array: &Bound<'py, PyAny>) -> Result<Vec<Bound<'py, PyAny>>> {
     match (array.cast_exact::<PyList>(), array.cast_exact::<PyTuple>()) {
@@ -227,8 +236,7 @@ impl Reader<'_> {
                 if i > base {
                     self.writer.byte(b',')?;
                 }
-                self.writer.string(&*name)?;
-                self.writer.byte(b':')?;
+                self.writer.name(&*name)?;
                 self.value(value, depth + 1)?;
             }
         }
