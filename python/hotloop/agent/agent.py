@@ -146,7 +146,7 @@ class Agent(Generic[T]):
         if self.instructions and not len(talk):
             talk.append({"role": "system", "content": self.instructions})
         talk.append({"role": "user", "content": task})
-        async with ToolPipeline(self.tools, config=self.config) as pipeline:
+        async with ToolPipeline(self.tools, config=self.config, cache=self.client.cache) as pipeline:
             run = Run(
                 self.client,
                 pipeline,
