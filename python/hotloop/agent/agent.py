@@ -146,7 +146,11 @@ class Agent(Generic[T]):
         if self.instructions and not len(talk):
             talk.append({"role": "system", "content": self.instructions})
         talk.append({"role": "user", "content": task})
-        async with ToolPipeline(self.tools, config=self.config, cache=self.client.cache) as pipeline:
+        # A model that asks for several calls in one turn says that none needs the result of another.
+        overlap = self.config.async_pipeline.overlap_undeclared is not False
+        async with ToolPipeline(
+            self.tools, overlap_undeclared=overlap, config=self.config, cache=self.client.cache
+        ) as pipeline:
             run = Run(
                 self.client,
                 pipeline,

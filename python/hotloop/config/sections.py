@@ -49,8 +49,10 @@ class AsyncPipelineConfig(Section):
     max_concurrency: int = setting(8, "Tool calls that run at once.", low=1, high=1024)
     timeout: float | None = setting(None, "Seconds that a tool call may take.", low=0.001, high=_DAY)
     dedupe: bool = setting(True, "Whether identical calls of tools without effects share one execution.")
-    overlap_undeclared: bool = setting(
-        False, "Whether calls of tools that declare no effect may overlap with others; else each waits its turn."
+    overlap_undeclared: bool | None = setting(
+        None,
+        "Whether calls of tools that declare no effect may overlap with others, or each waits its turn; none: they "
+        "overlap within one turn of an agent, and wait elsewhere.",
     )
 
 

@@ -60,7 +60,8 @@ class ToolPipeline:
         registry: where tools are looked up.
         max_concurrency: how many calls may run at once; None for the setting of `config`.
         overlap_undeclared: whether calls of tools that declare no effect may overlap with others of their batch, rather
-            than wait their turn as calls that may write anything; None for the setting of `config`.
+            than wait their turn as calls that may write anything; None for the setting of `config`, and where that is
+            None too they wait.
         config: settings; `async_pipeline` applies.
         cache: the tiers that hold results; None for none.
         observer: hears the events of the calls.
