@@ -90,15 +90,17 @@ class MissingExtraError(HotloopError, ImportError):
 
     Attributes:
         extra: the extra to install, as in ``pip install "hotloop[local]"``.
+        command: the command that installs what is missing.
     """
 
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f'{feature} needs the extra "{extra}": pip install "hotloop[{extra}]"')
+    def __init__(self, feature: str, extra: str, command: str | None = None) -> None:
+        self.command = command or f'pip install "hotloop[{extra}]"'
+        super().__init__(f'{feature} needs the extra "{extra}": {self.command}')
         self.feature = feature
         self.extra = extra
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        return type(self), (self.feature, self.extra)
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), (self.feature, self.extra, self.command)
 
 
 class CacheError(HotloopError):

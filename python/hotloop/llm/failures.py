@@ -1,0 +1,82 @@
+"""An HTTP error of a model's server, as one clear line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..errors import ModelStatusError
+from .text import brief
+
+if TYPE_CHECKING:
+    from .providers import Provider
+    from .wire import Answer
+
+__all__ = ["retry_after", "status_error"]
+
+
+def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusError:
+    """Return the exception for a response that is no success."""
+    status = answer.status
+    where = url.partition("?")[0]
+    said = _detail(answer)
+    if provider.credential:
+        said = said.replace(provider.credential, "[the key]")
+    detail = f": {said}" if said else ""
+    wait = None
+    if status in (401, 403):
+        refused = "refused the key" if provider.credential else "wants a key"
+        variable = provider.key_variable
+        text = f"{where} {refused} ({status}){detail}" + (f"; check {variable}, or api_key" if variable else "")
+    elif status == 404:
+        text = f"{where} knows no model {provider.model!r}, or is no such server (404){detail}; check model and base URL"
+    elif status == 429:
+        wait = retry_after(answer.headers)
+        asked = f" and asks to wait {wait:g} s" if wait is not None else ""
+        text = f"{where} has had too many requests (429){asked}{detail}"
+    elif 300 <= status < 400:
+        text = f"{where} points elsewhere ({status}), to {brief(answer.headers.get('location', 'nowhere'))}; correct the base URL"
+    elif status >= 500:
+        wait = retry_after(answer.headers)
+        text = f"{where} failed ({status}){detail}"
+    else:
+        text = f"{where} refused the request ({status}){detail}"
+    return ModelStatusError(text, status, wait)
+
+
+def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that a server asks to wait: ``retry-after-ms``, or ``Retry-After`` as seconds or a date."""
+    try:
+        if (text := headers.get("retry-after-ms")) is not None:
+            return _seconds(float(text) / 1000)
+        text = headers.get("retry-after")
+        if text is None:
+            return None
+        try:
+            return _seconds(float(text))
+        except ValueError:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - now())
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def _seconds(value: float) -> float | None:
+    return value if 0 <= value < float("inf") else None
+
+
+def _detail(answer: Answer) -> str:
+    """Return what the server says of its error."""
+    try:
+        said: Any = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        if answer.body.lstrip()[:1] == b"<":
+            return "an HTML page"
+        return brief(answer.body)
+    for name in ("error", "message", "detail"):
+        if isinstance(said, dict) and said.get(name):
+            said = said[name]
+    return brief(said if isinstance(said, str) else orjson.dumps(said))

@@ -1,0 +1,126 @@
+"""What is asked and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from ..observe.events import CacheState
+from ..toolcall import ToolCall
+from .usage import Usage
+
+__all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas"]
+
+
+class View(Protocol):
+    """Messages that live elsewhere, such as a conversation's; what `view` returns is read and never changed."""
+
+    def view(self) -> list[dict[str, Any]]:
+        """Return the messages."""
+
+
+@runtime_checkable
+class ToolLike(Protocol):
+    """Anything that can describe itself to a model as a tool."""
+
+    def schema(self, provider: str) -> dict[str, Any]:
+        """Return the description in the shape that `provider` ("openai") takes."""
+
+
+Messages = Sequence[Mapping[str, Any]] | View
+
+
+def as_list(messages: Messages) -> list[Any]:
+    """Return the messages as a list, without copying where they are one.
+
+    Raises:
+        TypeError: they are something else, such as a single string.
+    """
+    if isinstance(messages, list):
+        return messages
+    if isinstance(messages, Sequence) and not isinstance(messages, str | bytes | bytearray):
+        return list(messages)
+    view = getattr(messages, "view", None)
+    if view is None:
+        raise TypeError(
+            f"messages is a {type(messages).__name__}; give a list, as in [{{'role': 'user', 'content': 'Hello'}}]"
+        )
+    found: list[Any] = view()
+    return found
+
+
+def schemas(tools: Sequence[ToolLike | Mapping[str, Any]] | None) -> list[Any]:
+    """Return the tools in the shape of OpenAI's function tools."""
+    return [tool.schema("openai") if isinstance(tool, ToolLike) else tool for tool in tools or ()]
+
+
+class Reply:
+    """A model's answer; it belongs to its caller, who may change it.
+
+    Attributes:
+        raw: the whole answer, decoded, in the shape of OpenAI's chat completions.
+        cache: how the call was answered: "hit", "joined", "miss" or "bypass".
+        tier: the cache tier that had it, for a hit.
+        age: seconds since a stored answer was made, else 0.
+    """
+
+    __slots__ = ("_tool_calls", "_usage", "age", "cache", "raw", "tier")
+
+    def __init__(
+        self, raw: dict[str, Any], cache: CacheState = "bypass", tier: str | None = None, age: float = 0.0
+    ) -> None:
+        self.raw = raw
+        self.cache: CacheState = cache
+        self.tier = tier
+        self.age = age
+        self._tool_calls: list[ToolCall] | None = None
+        self._usage: Usage | None = None
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The assistant's message, ready to be appended to the conversation."""
+        message: dict[str, Any] = self.raw["choices"][0]["message"]
+        return message
+
+    @property
+    def text(self) -> str:
+        """The answer's text; empty where the model only called tools."""
+        content = self.message.get("content")
+        if isinstance(content, str):
+            return content
+        if isinstance(content, list):  # parts
+            return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+        return ""
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tools that the model wants called, in its order."""
+        if self._tool_calls is None:
+            calls = self.message.get("tool_calls") or ()
+            self._tool_calls = [
+                ToolCall(call["function"]["name"], call["function"].get("arguments") or "{}", call.get("id"))
+                for call in calls
+            ]
+        return self._tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped: "stop", "tool_calls", "length", "content_filter"."""
+        reason: str | None = self.raw["choices"][0].get("finish_reason")
+        return reason
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of this answer, also where it came from a cache."""
+        if self._usage is None:
+            self._usage = Usage.of(self.raw.get("usage"))
+        return self._usage
+
+    @property
+    def cached(self) -> bool:
+        """Whether the answer came from a cache tier."""
+        return self.cache == "hit"
+
+    def __repr__(self) -> str:
+        calls = f", tool_calls={[call.name for call in self.tool_calls]}" if self.tool_calls else ""
+        return f"Reply({self.text!r}{calls}, cache={self.cache!r})"

@@ -1,0 +1,92 @@
+"""What a provider is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from ..stream import StreamEvent
+
+__all__ = ["Provider", "Question", "StreamDecoder"]
+
+
+class Question(NamedTuple):
+    """A request as its server will read it: `head` and `messages` together are the body."""
+
+    head: dict[str, Any]
+    messages: list[Any]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The whole body."""
+        return {**self.head, "messages": self.messages}
+
+
+class StreamDecoder(Protocol):
+    """Turns the server-sent events of one answer into ours."""
+
+    def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
+        """Return what one server-sent event says.
+
+        Raises:
+            ModelError: it reports an error, or is not what the protocol promises.
+        """
+
+    def finish(self) -> None:
+        """Check that the answer is whole.
+
+        Raises:
+            ModelResponseError: it ended without its end mark.
+        """
+
+    @property
+    def storable(self) -> bool:
+        """Whether the answer is whole and may be stored."""
+
+
+class Provider(Protocol):
+    """A kind of server, and one model of it.
+
+    Attributes:
+        name: the provider's name, as in OpenTelemetry's conventions.
+        model: the model's name, as the server knows it.
+        identity: the URL that stands in the key of a request; it names what gives the answer, also where the address
+            of the server changes with each start.
+        credential: what separates tenants in the keys; empty for none. Never stored, never shown.
+        key_variable: the environment variable that holds the credential; None where there is none.
+    """
+
+    name: str
+    model: str
+    identity: str
+    credential: str
+    key_variable: str | None
+
+    def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
+        """Return the request; `tools` are in OpenAI's shape."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that identify the caller."""
+
+    async def address(self) -> str:
+        """Return the URL that requests go to, after starting what must run for it.
+
+        Raises:
+            ModelError: it cannot be started.
+        """
+
+    async def aclose(self) -> None:
+        """End what `address` started."""
+
+    def read(self, raw: bytes, question: Question) -> dict[str, Any]:
+        """Return an answer in the shape of OpenAI's chat completions.
+
+        Raises:
+            ModelError: the bytes report an error, or are not what the protocol promises.
+        """
+
+    def storable(self, answer: dict[str, Any]) -> bool:
+        """Whether a whole answer may be stored."""
+
+    def stream(self, question: Question) -> StreamDecoder:
+        """Return a decoder for one streamed answer."""

@@ -1,0 +1,251 @@
+"""OpenAI's chat completions, as many servers speak them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from ...errors import ConfigError, MissingKeyError, ModelError, ModelResponseError, ModelStatusError
+from ...toolcall import ToolCall
+from ..messages import Reply
+from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
+from ..text import brief
+from .base import Question
+
+__all__ = ["OpenAIProvider", "OpenAIStream", "read_completion"]
+
+_HOSTED = "https://api.openai.com/v1"
+_OURS = frozenset({"model", "messages", "stream"})
+
+
+class OpenAIProvider:
+    """A model of a server that speaks OpenAI's chat completions.
+
+    Args:
+        model: the model's name, as the server knows it.
+        base_url: where the server is; None for ``OPENAI_BASE_URL``, or OpenAI's own.
+        api_key: the credential; None for ``OPENAI_API_KEY``. A server of one's own may need none.
+        environ: the environment variables.
+
+    Raises:
+        MissingKeyError: OpenAI's own server, and no key.
+        ConfigError: the URL or the key cannot be used.
+    """
+
+    name = "openai"
+    key_variable = "OPENAI_API_KEY"
+
+    def __init__(self, model: str, base_url: str | None, api_key: str | None, environ: Mapping[str, str]) -> None:
+        self.model = model
+        base = base_url or environ.get("OPENAI_BASE_URL", "").strip() or _HOSTED
+        self.identity = endpoint(base, "chat/completions")
+        self.credential = (environ.get(self.key_variable, "") if api_key is None else api_key).strip()
+        if not self.credential and base.rstrip("/") == _HOSTED:
+            raise MissingKeyError(
+                f"openai:{model} is a hosted model and needs a key: set {self.key_variable}, pass api_key, "
+                'or use the embedded model "local:smollm2"'
+            )
+        if not (self.credential.isascii() and self.credential.isprintable()):
+            raise ConfigError(f"the API key (api_key or {self.key_variable}) holds characters that no header can carry")
+
+    def headers(self) -> dict[str, str]:
+        """Return the header that carries the credential."""
+        return {"authorization": f"Bearer {self.credential}"} if self.credential else {}
+
+    def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
+        """Return the request; parameters that are None are left out."""
+        head: dict[str, Any] = {"model": self.model}
+        for name, value in params.items():
+            if name in _OURS:
+                raise TypeError(f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()")
+            if value is not None:
+                head[name] = value
+        if tools:
+            head["tools"] = tools
+        if stream:
+            if head.get("n", 1) != 1:
+                raise TypeError("n is not a parameter of a stream: it gives one answer")
+            head["stream"] = True
+            head["stream_options"] = {**head.get("stream_options", {}), "include_usage": True}
+        return Question(head, messages)
+
+    async def address(self) -> str:
+        """Return the URL that requests go to."""
+        return self.identity
+
+    async def aclose(self) -> None:
+        """Nothing was started."""
+
+    def read(self, raw: bytes, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
+        """Return the answer."""
+        return read_completion(raw)
+
+    def storable(self, answer: dict[str, Any]) -> bool:
+        """Whether no choice was filtered."""
+        return all(choice.get("finish_reason") != "content_filter" for choice in answer["choices"])
+
+    def stream(self, question: Question) -> OpenAIStream:  # noqa: ARG002
+        """Return a decoder for one streamed answer."""
+        return OpenAIStream()
+
+
+def endpoint(base: str, path: str) -> str:
+    """Return the URL of `path` under `base`, whose query is kept.
+
+    Raises:
+        ConfigError: `base` is no URL that can be asked.
+    """
+    try:
+        parts = urlsplit(base)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"the base URL {brief(base)!r} is none: write it as in https://host:port/v1")
+    if "@" in parts.netloc:
+        raise ConfigError(f"the base URL of {parts.hostname} holds a credential; pass it as api_key")
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
+
+
+def read_completion(raw: bytes) -> dict[str, Any]:
+    """Decode a whole chat completion.
+
+    Raises:
+        ModelError: the bytes report an error, or are something else.
+    """
+    try:
+        answer = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise ModelResponseError(f"the server's answer is not JSON but {brief(raw)!r}") from None
+    if not isinstance(answer, dict):
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw)!r}")
+    if answer.get("error") is not None:
+        raise reported(answer["error"])
+    try:
+        whole = all(_is_message(choice["message"]) for choice in answer["choices"]) and bool(answer["choices"])
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw)!r}")
+    return answer
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str | list | None):
+        return False
+    return all(
+        isinstance(call["function"]["name"], str)
+        and isinstance(call["function"].get("arguments"), str | dict | None)
+        and isinstance(call.get("id"), str | None)
+        for call in message.get("tool_calls") or ()
+    )
+
+
+def reported(error: Any) -> ModelError:
+    """Return the exception for an error that a server reports where an answer should be."""
+    detail = error.get("message") if isinstance(error, dict) else error
+    code = error.get("code") if isinstance(error, dict) else None
+    text = f"the server reported an error: {brief(detail if isinstance(detail, str) else orjson.dumps(error))}"
+    if isinstance(code, int) and 400 <= code < 600:
+        return ModelStatusError(text, code)
+    return ModelResponseError(text)
+
+
+class OpenAIStream:
+    """Reads the chunks of one streamed chat completion and puts the whole answer together."""
+
+    def __init__(self) -> None:
+        self._answer: dict[str, Any] = {}
+        self._message: dict[str, Any] = {"role": "assistant", "content": None}
+        self._text: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+        self._arguments: list[list[str]] = []
+        self._places: dict[int, int] = {}  # the server's index of a call → its place in `_calls`
+        self._reason: str | None = None
+        self._done = False
+
+    def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
+        """Return what one server-sent event says."""
+        if self._done:
+            return []
+        if data == b"[DONE]":
+            return self._end()
+        try:
+            chunk = orjson.loads(data)
+            if name == b"error" or chunk.get("error") is not None:
+                raise reported(chunk.get("error", chunk))
+            events: list[StreamEvent] = []
+            for choice in chunk.get("choices") or ():
+                if not choice.get("index"):
+                    self._choice(choice, events)
+            if not self._answer:
+                self._answer = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
+            if chunk.get("usage") is not None:
+                self._answer["usage"] = chunk["usage"]
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            raise ModelResponseError(f"the server's stream holds no chat completion but {brief(data)!r}") from None
+        return events
+
+    def _choice(self, choice: dict[str, Any], events: list[StreamEvent]) -> None:
+        for field, value in (choice.get("delta") or {}).items():
+            if field == "content":
+                if value:
+                    events.append(TextDelta(_text(value)))
+                    self._text.append(value)
+            elif field == "tool_calls":
+                for piece in value or ():
+                    self._call(piece, events)
+            elif isinstance(value, str) and field != "role":  # refusal, reasoning_content
+                self._message[field] = self._message.get(field, "") + value
+        self._reason = choice.get("finish_reason") or self._reason
+
+    def _call(self, piece: dict[str, Any], events: list[StreamEvent]) -> None:
+        function = piece.get("function") or {}
+        identity = piece.get("id")
+        index = piece.get("index") or 0
+        place = self._places.get(index)
+        # Some servers number every call 0; a new identifier tells them apart.
+        if place is None or (identity and function.get("name") and identity != self._calls[place]["id"]):
+            place = self._places[index] = len(self._calls)
+            name = _text(function["name"])
+            self._calls.append({"id": identity, "type": "function", "function": {"name": name, "arguments": ""}})
+            self._arguments.append([])
+            events.append(ToolCallStart(place, identity, name))
+        if text := function.get("arguments"):
+            self._arguments[place].append(_text(text))
+            events.append(ToolCallDelta(place, text))
+
+    def _end(self) -> list[StreamEvent]:
+        self._done = True
+        events: list[StreamEvent] = []
+        if self._text:
+            self._message["content"] = "".join(self._text)
+        if self._calls:
+            self._message["tool_calls"] = self._calls
+        for place, call in enumerate(self._calls):
+            function = call["function"]
+            function["arguments"] = "".join(self._arguments[place])
+            events.append(ToolCallEnd(place, ToolCall(function["name"], function["arguments"] or "{}", call["id"])))
+        choice = {"index": 0, "message": self._message, "finish_reason": self._reason}
+        reply = Reply({**self._answer, "object": "chat.completion", "choices": [choice]})
+        events += (reply.usage, Done(self._reason, reply))
+        return events
+
+    def finish(self) -> None:
+        """Check that the end mark came."""
+        if not self._done:
+            raise ModelResponseError("the server's stream ended without its end mark: the answer was cut off")
+
+    @property
+    def storable(self) -> bool:
+        """Whether the answer is whole and was not filtered."""
+        return self._done and self._reason not in (None, "content_filter")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

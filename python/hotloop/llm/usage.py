@@ -1,0 +1,108 @@
+"""What calls cost: tokens of one answer, counters of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["ClientMetrics", "Meter", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the provider counted them; 0 where it said nothing. Adding two gives their sum.
+
+    Attributes:
+        input_tokens: tokens of the request, those from the provider's prompt cache included.
+        output_tokens: tokens of the answer.
+        cached_tokens: tokens of the request that came from the provider's prompt cache.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+    @classmethod
+    def of(cls, counts: Mapping[str, Any] | None) -> Usage:
+        """Read the `usage` of an OpenAI answer, which may be missing in part or whole."""
+        if not isinstance(counts, Mapping):
+            return _NOTHING
+        details = counts.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+        return cls(_count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")), _count(cached))
+
+
+_NOTHING = Usage()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+class ClientMetrics(NamedTuple):
+    """Counters of a client since it was made.
+
+    Attributes:
+        calls: calls that were made, `hits` + `joined` + `misses` + `bypassed` + `errors` of them ended so far.
+        hits: answered from a cache tier.
+        joined: answered by an identical call that was in flight.
+        misses: asked of the model, and looked for in the cache before.
+        bypassed: asked of the model; the cache was not asked.
+        errors: ended with an error, or were given up by the caller.
+        retries: attempts after a call's first.
+        input_tokens, output_tokens, cached_tokens: what the model worked off; hits and joined calls cost nothing.
+        seconds: spent in calls, from their start to their answer or error.
+    """
+
+    calls: int = 0
+    hits: int = 0
+    joined: int = 0
+    misses: int = 0
+    bypassed: int = 0
+    errors: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Meter:
+    """Counts the calls of a client."""
+
+    def __init__(self) -> None:
+        self.calls = self.errors = self.retries = 0
+        self.seconds = 0.0
+        self.states = {"hit": 0, "joined": 0, "miss": 0, "bypass": 0}
+        self.usage = _NOTHING
+
+    def answered(self, state: str, usage: Usage) -> None:
+        """Count an answer; its tokens only where the model worked for this call."""
+        self.states[state] += 1
+        if state in ("miss", "bypass"):
+            self.usage += usage
+
+    def read(self) -> ClientMetrics:
+        """Return the counters as they stand."""
+        states, usage = self.states, self.usage
+        return ClientMetrics(
+            self.calls,
+            states["hit"],
+            states["joined"],
+            states["miss"],
+            states["bypass"],
+            self.errors,
+            self.retries,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            self.seconds,
+        )

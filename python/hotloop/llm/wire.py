@@ -1,0 +1,155 @@
+"""The wire: one httpx2 client for each event loop, and its failures as errors of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import httpx2
+
+from ..errors import MissingExtraError, ModelConnectionError, ModelTimeoutError
+from .text import brief
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Generator
+
+    from ..config.sections import LLMClientConfig
+
+__all__ = ["Answer", "Wire"]
+
+
+class Answer(NamedTuple):
+    """A response: its status, its headers (names in any case) and its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire:
+    """Sends requests, from any event loop.
+
+    Connections belong to the event loop that opened them, so each loop has its own client; it is closed with
+    `aclose`, or with its loop.
+
+    Args:
+        settings: timeouts, connections and HTTP versions.
+        http: a client to use as it is, and not to close; None for clients of our own.
+    """
+
+    def __init__(self, settings: LLMClientConfig, http: httpx2.AsyncClient | None = None) -> None:
+        self._settings = settings
+        self._http = http
+        self._open: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[httpx2.AsyncClient]]
+        ] = WeakKeyDictionary()
+        self._tls: ssl.SSLContext | None = None
+        self._timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float | None) -> Answer:
+        """Send a request and return the whole response.
+
+        Raises:
+            ModelConnectionError: the server could not be reached, or went away.
+            ModelTimeoutError: it did not answer in time.
+        """
+        client = self._http or await self._client(url)
+        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(timeout))
+        with self._failures(url, timeout):
+            response = await client.send(request)
+        return Answer(response.status_code, response.headers, response.content)
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float | None
+    ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
+        """Send a request and give the response's head, with an empty body, and its chunks as they come.
+
+        Raises:
+            ModelConnectionError: the server could not be reached, or went away; also while reading.
+            ModelTimeoutError: it did not answer in time; also while reading.
+        """
+        client = self._http or await self._client(url)
+        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(timeout))
+        with self._failures(url, timeout):
+            response = await client.send(request, stream=True)
+        try:
+            yield Answer(response.status_code, response.headers, b""), self._chunks(response, url, timeout)
+        finally:
+            await response.aclose()
+
+    async def _chunks(self, response: httpx2.Response, url: str, timeout: float | None) -> AsyncGenerator[bytes]:
+        with self._failures(url, timeout):
+            async for chunk in response.aiter_bytes():
+                yield chunk
+
+    def _limits(self, timeout: float | None) -> httpx2.Timeout:
+        return self._timeout if timeout is None else httpx2.Timeout(timeout, connect=self._settings.connect_timeout)
+
+    @contextmanager
+    def _failures(self, url: str, timeout: float | None) -> Generator[None]:
+        try:
+            yield
+        except httpx2.ConnectTimeout as error:
+            limit = self._settings.connect_timeout
+            raise ModelTimeoutError(f"{_origin(url)} took no connection within {limit:g} s") from error
+        except httpx2.TimeoutException as error:
+            limit = self._settings.timeout if timeout is None else timeout
+            raise ModelTimeoutError(
+                f"{_origin(url)} was silent for {limit:g} s; give it longer with llm_client.timeout"
+            ) from error
+        except httpx2.ConnectError as error:
+            raise ModelConnectionError(
+                f"{_origin(url)} could not be reached ({brief(str(error)) or type(error).__name__}); "
+                "check the base URL, and that the server runs"
+            ) from error
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise ModelConnectionError(
+                f"{_origin(url)} broke off its answer ({brief(str(error)) or type(error).__name__})"
+            ) from error
+
+    async def _client(self, url: str) -> httpx2.AsyncClient:
+        loop = asyncio.get_running_loop()
+        found = self._open.get(loop)
+        if found is None:
+            for other in [other for other in self._open if other.is_closed()]:
+                del self._open[other]
+            life = self._life(loop, url.startswith("https:"))
+            found = self._open[loop] = await anext(life), life
+        return found[0]
+
+    async def _life(self, loop: asyncio.AbstractEventLoop, tls: bool) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Hold a client open until it is closed: an event loop that ends closes its generators first."""
+        settings = self._settings
+        connections = settings.max_connections
+        if self._tls is None and tls:
+            self._tls = httpx2.create_ssl_context()
+        try:
+            client = httpx2.AsyncClient(
+                verify=self._tls or False,  # never asked where nothing is encrypted
+                http2=settings.http2,
+                timeout=self._timeout,
+                limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            )
+        except ImportError as error:
+            raise MissingExtraError("HTTP/2 (llm_client.http2)", "http2") from error
+        try:
+            yield client
+        finally:
+            self._open.pop(loop, None)
+            await client.aclose()
+
+    async def aclose(self) -> None:
+        """Close the client of the running loop; those of other loops close with their loops."""
+        found = self._open.get(asyncio.get_running_loop())
+        if found is not None:
+            await found[1].aclose()
+
+
+def _origin(url: str) -> str:
+    parsed: Any = httpx2.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
