@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from .._core import canonical_json
 from ..errors import CanonicalError, ModelError, ModelResponseError
 from .failures import status_error
-from .providers import Provider, Question
-from .usage import Meter
-from .wire import Wire
+
+if TYPE_CHECKING:
+    from .providers import Provider, Question
+    from .usage import Meter
+    from .wire import Wire
 
 __all__ = ["Attempt", "Read"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
@@ -21,6 +20,8 @@ from .usage import ClientMetrics, Meter
 from .wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
     import httpx2
 
     from ..cache.base import Cache
@@ -111,7 +112,7 @@ class LLMClient:
         *,
         tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
         policy: Policy | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  (of the wire, not of the call)
         call_id: str | None = None,
         **params: Any,
     ) -> Reply:
@@ -170,7 +171,7 @@ class LLMClient:
         *,
         tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
         policy: Policy | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  (of the wire, not of the call)
         call_id: str | None = None,
         **params: Any,
     ) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
@@ -182,9 +183,7 @@ class LLMClient:
         question = self.provider.ask(as_list(messages), schemas(tools), params, stream=True)
         policy, key = self._key(question, policy)
         attempt = self._attempt(question, key, policy, timeout)
-        call = StreamCall(
-            "llm", self.model, key, attempt.open, lambda raw: self._whole(raw, question), policy, call_id
-        )
+        call = StreamCall("llm", self.model, key, attempt.open, lambda raw: self._whole(raw, question), policy, call_id)
         meter = self._meter
         meter.calls += 1
         start = perf_counter()

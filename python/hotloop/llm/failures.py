@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from ..errors import ModelStatusError
 from .text import brief
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from .providers import Provider
     from .wire import Answer
 
@@ -33,13 +34,16 @@ def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusErr
         variable = provider.key_variable
         text = f"{where} {refused} ({status}){detail}" + (f"; check {variable}, or api_key" if variable else "")
     elif status == 404:
-        text = f"{where} knows no model {provider.model!r}, or is no such server (404){detail}; check model and base URL"
+        text = (
+            f"{where} knows no model {provider.model!r}, or is no such server (404){detail}; check model and base URL"
+        )
     elif status == 429:
         wait = retry_after(answer.headers)
         asked = f" and asks to wait {wait:g} s" if wait is not None else ""
         text = f"{where} has had too many requests (429){asked}{detail}"
     elif 300 <= status < 400:
-        text = f"{where} points elsewhere ({status}), to {brief(answer.headers.get('location', 'nowhere'))}; correct the base URL"
+        there = brief(answer.headers.get("location", "nowhere"))
+        text = f"{where} points elsewhere ({status}), to {there}; correct the base URL"
     elif status >= 500:
         wait = retry_after(answer.headers)
         text = f"{where} failed ({status}){detail}"

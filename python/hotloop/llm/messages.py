@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ..observe.events import CacheState
 from ..toolcall import ToolCall
 from .usage import Usage
+
+if TYPE_CHECKING:
+    from ..observe.events import CacheState
 
 __all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas"]
 

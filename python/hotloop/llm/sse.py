@@ -28,7 +28,9 @@ class SSEReader:
 
         An event that the stream ends in the middle of is never returned, as the standard wants it.
         """
-        if self._skip and chunk:
+        if not chunk:
+            return []
+        if self._skip:
             chunk = chunk.removeprefix(b"\n")
             self._skip = False
         if self._rest:

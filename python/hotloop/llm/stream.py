@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..toolcall import ToolCall
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from ..toolcall import ToolCall
     from .messages import Reply
 
 __all__ = ["Done", "StreamEvent", "TextDelta", "ToolCallDelta", "ToolCallEnd", "ToolCallStart", "Usage"]
 
 
-class TextDelta(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TextDelta:
     """A piece of the answer's text."""
 
     text: str
 
 
-class ToolCallStart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ToolCallStart:
     """The model begins call number `index` of the answer; its arguments follow."""
 
     index: int
@@ -27,21 +30,24 @@ class ToolCallStart(NamedTuple):
     name: str
 
 
-class ToolCallDelta(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
     """A piece of the JSON text of a call's arguments."""
 
     index: int
     arguments: str
 
 
-class ToolCallEnd(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ToolCallEnd:
     """A call is whole."""
 
     index: int
     call: ToolCall
 
 
-class Done(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Done:
     """The answer is whole; always the last event."""
 
     finish_reason: str | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,7 +14,7 @@ from .text import brief
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 
     from ..config.sections import LLMClientConfig
 
@@ -50,22 +49,22 @@ class Wire:
         self._tls: ssl.SSLContext | None = None
         self._timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float | None) -> Answer:
-        """Send a request and return the whole response.
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None) -> Answer:
+        """Send a request and return the whole response; `patience` is the longest silence, None for the settings'.
 
         Raises:
             ModelConnectionError: the server could not be reached, or went away.
             ModelTimeoutError: it did not answer in time.
         """
         client = self._http or await self._client(url)
-        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(timeout))
-        with self._failures(url, timeout):
+        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
+        with self._failures(url, patience):
             response = await client.send(request)
         return Answer(response.status_code, response.headers, response.content)
 
     @asynccontextmanager
     async def stream(
-        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float | None
+        self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
         """Send a request and give the response's head, with an empty body, and its chunks as they come.
 
@@ -74,31 +73,31 @@ class Wire:
             ModelTimeoutError: it did not answer in time; also while reading.
         """
         client = self._http or await self._client(url)
-        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(timeout))
-        with self._failures(url, timeout):
+        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
+        with self._failures(url, patience):
             response = await client.send(request, stream=True)
         try:
-            yield Answer(response.status_code, response.headers, b""), self._chunks(response, url, timeout)
+            yield Answer(response.status_code, response.headers, b""), self._chunks(response, url, patience)
         finally:
             await response.aclose()
 
-    async def _chunks(self, response: httpx2.Response, url: str, timeout: float | None) -> AsyncGenerator[bytes]:
-        with self._failures(url, timeout):
+    async def _chunks(self, response: httpx2.Response, url: str, patience: float | None) -> AsyncGenerator[bytes]:
+        with self._failures(url, patience):
             async for chunk in response.aiter_bytes():
                 yield chunk
 
-    def _limits(self, timeout: float | None) -> httpx2.Timeout:
-        return self._timeout if timeout is None else httpx2.Timeout(timeout, connect=self._settings.connect_timeout)
+    def _limits(self, patience: float | None) -> httpx2.Timeout:
+        return self._timeout if patience is None else httpx2.Timeout(patience, connect=self._settings.connect_timeout)
 
     @contextmanager
-    def _failures(self, url: str, timeout: float | None) -> Generator[None]:
+    def _failures(self, url: str, patience: float | None) -> Generator[None]:
         try:
             yield
         except httpx2.ConnectTimeout as error:
             limit = self._settings.connect_timeout
             raise ModelTimeoutError(f"{_origin(url)} took no connection within {limit:g} s") from error
         except httpx2.TimeoutException as error:
-            limit = self._settings.timeout if timeout is None else timeout
+            limit = self._settings.timeout if patience is None else patience
             raise ModelTimeoutError(
                 f"{_origin(url)} was silent for {limit:g} s; give it longer with llm_client.timeout"
             ) from error

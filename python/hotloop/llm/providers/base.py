@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..stream import StreamEvent
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..stream import StreamEvent
 
 __all__ = ["Provider", "Question", "StreamDecoder"]
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelResponseError
 from ..messages import Reply
 from ..server import LocalServer, find_weights
-from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
+from ..stream import Done, StreamEvent, ToolCallDelta, ToolCallEnd, ToolCallStart
 from .base import Question
 from .openai import OpenAIStream, read_completion
 from .small import RENDERING, Prompt, read_call, render
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...config import Config
 
 __all__ = ["LocalProvider"]
 
-_ANSWER_TOKENS = 256
+_ANSWER_TOKENS = 160
 _IGNORED = frozenset({"parallel_tool_calls", "tool_choice"})  # they go into the prompt and the grammar
 
 
@@ -41,7 +42,7 @@ class LocalProvider:
     """
 
     name = "local"
-    key_variable = None
+    key_variable: str | None = None
     credential = ""  # everyone on this machine has the same model
 
     def __init__(self, model: str, config: Config) -> None:
@@ -68,11 +69,13 @@ class LocalProvider:
         self.server.close()
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
-        """Return the request; it decodes greedily and stops after 256 tokens where `params` say nothing else."""
+        """Return the request; it decodes greedily and stops after 160 tokens where `params` say nothing else."""
         head: dict[str, Any] = {"model": self.model, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
         for name, value in params.items():
             if name in ("model", "messages", "stream"):
-                raise TypeError(f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()")
+                raise TypeError(
+                    f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()"
+                )
             if value is not None and name not in _IGNORED:
                 head["max_tokens" if name == "max_completion_tokens" else name] = value
         prompt: Prompt = render(

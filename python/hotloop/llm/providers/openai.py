@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
@@ -15,8 +14,12 @@ from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, T
 from ..text import brief
 from .base import Question
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ["OpenAIProvider", "OpenAIStream", "read_completion"]
 
+_VARIABLE = "OPENAI_API_KEY"
 _HOSTED = "https://api.openai.com/v1"
 _OURS = frozenset({"model", "messages", "stream"})
 
@@ -36,20 +39,20 @@ class OpenAIProvider:
     """
 
     name = "openai"
-    key_variable = "OPENAI_API_KEY"
+    key_variable: str | None = _VARIABLE
 
     def __init__(self, model: str, base_url: str | None, api_key: str | None, environ: Mapping[str, str]) -> None:
         self.model = model
         base = base_url or environ.get("OPENAI_BASE_URL", "").strip() or _HOSTED
         self.identity = endpoint(base, "chat/completions")
-        self.credential = (environ.get(self.key_variable, "") if api_key is None else api_key).strip()
+        self.credential = (environ.get(_VARIABLE, "") if api_key is None else api_key).strip()
         if not self.credential and base.rstrip("/") == _HOSTED:
             raise MissingKeyError(
-                f"openai:{model} is a hosted model and needs a key: set {self.key_variable}, pass api_key, "
+                f"openai:{model} is a hosted model and needs a key: set {_VARIABLE}, pass api_key, "
                 'or use the embedded model "local:smollm2"'
             )
         if not (self.credential.isascii() and self.credential.isprintable()):
-            raise ConfigError(f"the API key (api_key or {self.key_variable}) holds characters that no header can carry")
+            raise ConfigError(f"the API key (api_key or {_VARIABLE}) holds characters that no header can carry")
 
     def headers(self) -> dict[str, str]:
         """Return the header that carries the credential."""
@@ -60,7 +63,9 @@ class OpenAIProvider:
         head: dict[str, Any] = {"model": self.model}
         for name, value in params.items():
             if name in _OURS:
-                raise TypeError(f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()")
+                raise TypeError(
+                    f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()"
+                )
             if value is not None:
                 head[name] = value
         if tools:

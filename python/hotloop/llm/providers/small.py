@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["RENDERING", "Prompt", "read_call", "render"]
 
@@ -18,10 +20,13 @@ RENDERING = 1
 
 _MOST_PHRASES = 200
 _LONGEST_PHRASE = 3  # words
+_EDGES = ".,;:?!'\"`()[]{}<>\u201c\u201d\u2018\u2019"
 _COMMON = frozenset(
-    "a about all an and any are as at be by can could did do does for from had has have how i in into is it its me my no"
-    " not of on one or our please so some tell than that the their them then there these they this those to us use used"
-    " was we were what when where which who whose why will with would you your".split()
+    """
+    a about all an and any are as at be by can could did do does for from had has have how i in into is it its me my no
+    not of on one or our please so some tell than that the their them then there these they this those to us use used
+    was we were what when where which who whose why will with would you your
+    """.split()  # noqa: SIM905  (words read best as text)
 )
 _FREE = r'string ::= "\"" [^"\\\x00-\x1f]{1,60} "\""'
 _JSON = r"""value ::= object | array | text | number | "true" | "false" | "null"
@@ -57,16 +62,17 @@ def render(messages: list[Any], tools: list[Any], choice: Any, *, context: int, 
     calling = bool(functions) and choice != "none" and (not answered or named is not None or choice == "required")
     system = "\n\n".join(_text(m) for m in messages if m["role"] in ("system", "developer"))
     talk = list(_talk(messages, context // 4))
+    grammar = None
     if calling:
-        callable_ = [f for f in functions if named in (None, f["name"])] or functions
-        callable_.sort(key=lambda f: -len(_required(f)))  # the model prefers what comes first: those that say more
-        listed = "\n".join(f"- {_signature(f)}: {_first_line(f)}" for f in callable_)
+        calls = _calls([f for f in functions if named in (None, f["name"])] or functions, task)
+        grammar = "\n".join((f"root ::= {' | '.join(rule for _, rule in calls)}", _FREE, _JSON))
+        listed = "\n".join(f"- {_signature(f)}: {_first_line(f)}" for f, _ in calls)
         talk[-1]["content"] += f"\n\nFunctions:\n{listed}\n\nWrite the function call that finds the answer."
     elif answered:
         talk[-1]["content"] += f"\n\nAnswer the question in one sentence: {task}"
     talk.insert(0, {"role": "system", "content": system or "You are a helpful assistant."})
     _fit(talk, context - answer - 64)
-    return Prompt(talk, _grammar(callable_, task) if calling else None)
+    return Prompt(talk, grammar)
 
 
 def read_call(written: str) -> tuple[str, str]:
@@ -179,12 +185,17 @@ def _first_line(function: Any) -> str:
     return str(function.get("description") or "").strip().partition("\n")[0]
 
 
-def _grammar(functions: list[Any], task: str) -> str:
-    """Return llama.cpp's grammar of one call."""
+def _calls(functions: list[Any], task: str) -> list[tuple[Any, str]]:
+    """Return the functions that the task has arguments for, each with its rule; all where it has none for any.
+
+    The model prefers what comes first, so those that take more from the task stand there.
+    """
     phrases, numbers = _phrases(task, functions), re.findall(r"-?\d+(?:\.\d+)?", task)
-    grounded = [call for f in functions if (call := _call(f, phrases, numbers)) is not None]
-    calls = grounded or [call for f in functions if (call := _call(f, [], [], free=True)) is not None]
-    return "\n".join((f"root ::= {' | '.join(calls)}", _FREE, _JSON))
+    calls = [(f, _call(f, phrases, numbers)) for f in functions]
+    grounded = [(f, rule) for f, rule in calls if rule is not None]
+    if not grounded:
+        grounded = [(f, rule) for f in functions if (rule := _call(f, [], [], free=True)) is not None]
+    return sorted(grounded, key=lambda call: -len(_required(call[0])))
 
 
 def _call(function: Any, phrases: list[str], numbers: list[str], *, free: bool = False) -> str | None:
@@ -225,7 +236,7 @@ def _phrases(task: str, functions: list[Any]) -> list[str]:
     described = " ".join(f"{f['name'].replace('_', ' ')} {_first_line(f)}" for f in functions).lower()
     said = set(re.findall(r"\w+", described))
     empty = _COMMON | said | {word + "s" for word in said} | {word.removesuffix("s") for word in said}
-    words = [word for word in (word.strip(".,;:?!'\"`()[]{}<>“”‘’") for word in task.split()) if word]
+    words = [word for word in (word.strip(_EDGES) for word in task.split()) if word]
     found: dict[str, None] = {}
     for length in range(1, _LONGEST_PHRASE + 1):
         for place in range(len(words) - length + 1):

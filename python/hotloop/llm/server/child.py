@@ -50,7 +50,7 @@ def _die_with_stdin() -> None:
 
 def _serve(settings: dict[str, Any]) -> tuple[str, Any]:
     sys.path.append(settings["packages"])
-    import xllamacpp
+    import xllamacpp  # type: ignore[import-untyped]  # it has no stubs
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["model"]

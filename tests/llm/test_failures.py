@@ -1,0 +1,146 @@
+"""What a server can do wrong, and the one line that comes of it."""
+
+import socket
+import threading
+
+import pytest
+
+from hotloop import Config, LLMClient, MemoryCache
+from hotloop.calls import Retry
+from hotloop.errors import (
+    ModelConnectionError,
+    ModelResponseError,
+    ModelStatusError,
+    ModelTimeoutError,
+)
+from hotloop.llm.failures import retry_after
+from support.origin import Answer, Origin, completion
+
+ASK = [{"role": "user", "content": "Hi"}]
+ONCE = Retry(attempts=1)
+
+
+@pytest.fixture
+def origin():
+    with Origin() as origin:
+        yield origin
+
+
+def client(origin, **options):
+    options.setdefault("retry", ONCE)
+    return LLMClient("openai:m", base_url=origin.url, api_key="sk-secret", **options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (Answer(401, {"error": {"message": "bad key sk-secret"}}), ModelStatusError, "OPENAI_API_KEY"),
+        (Answer(403), ModelStatusError, "OPENAI_API_KEY"),
+        (Answer(404, {"error": {"message": "no such model"}}), ModelStatusError, "'m'"),
+        (Answer(404, "<html>nginx</html>"), ModelStatusError, "/v1/chat/completions"),
+        (Answer(400, {"detail": "too long"}), ModelStatusError, "too long"),
+        (Answer(429, headers={"retry-after": "7"}), ModelStatusError, "wait 7 s"),
+        (Answer(500, {"error": "boom"}), ModelStatusError, "boom"),
+        (Answer(502, "<html>" + "x" * 5000), ModelStatusError, "HTML"),
+        (Answer(307, headers={"location": "https://elsewhere"}), ModelStatusError, "https://elsewhere"),
+        (Answer(200, ""), ModelResponseError, "not JSON"),
+        (Answer(200, "<html>\n<body>Welcome"), ModelResponseError, "Welcome"),
+        (Answer(200, '{"choices": [{"message"'), ModelResponseError, "not JSON"),
+        (Answer(200, "[]"), ModelResponseError, "no chat completion"),
+        (Answer(200, "null"), ModelResponseError, "no chat completion"),
+        (Answer(200, {"choices": []}), ModelResponseError, "no chat completion"),
+        (Answer(200, {"choices": [{"message": {"content": 5}}]}), ModelResponseError, "no chat completion"),
+        (Answer(200, {"choices": [{"message": {"tool_calls": [{}]}}]}), ModelResponseError, "no chat completion"),
+        (Answer(200, {"choices": "\x1b[31mred"}), ModelResponseError, "no chat completion"),
+        (Answer(200, {"error": {"message": "overloaded"}}), ModelResponseError, "overloaded"),
+        (Answer(200, {"error": {"message": "overloaded", "code": 503}}), ModelStatusError, "overloaded"),
+        (Answer(200, b"\xff\xfe\x00"), ModelResponseError, "not JSON"),
+        (Answer(200, completion().body, cut="body"), ModelConnectionError, "broke off"),
+        (Answer(cut="head"), ModelConnectionError, "broke off"),
+        (Answer(200, b"no gzip", headers={"content-encoding": "gzip"}), ModelConnectionError, "broke off"),
+    ],
+)
+async def test_one_line_and_nothing_stored(origin, answer, error, says):
+    origin.script(answer)
+    async with client(origin, cache=MemoryCache()) as llm:
+        for _ in range(2):
+            with pytest.raises(error) as caught:
+                await llm.chat(ASK, temperature=0)
+        line = str(caught.value)
+        assert says in line
+        assert line.isprintable()
+        assert len(line) < 500
+        assert "sk-secret" not in line
+        assert len(origin.requests) == 2  # the failure was not stored
+        origin.script(completion())
+        assert (await llm.chat(ASK, temperature=0)).text == "Hello"  # and the next call is whole
+
+
+async def test_a_server_that_is_not_there():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with LLMClient("openai:m", base_url=f"http://127.0.0.1:{port}", retry=ONCE) as llm:
+        with pytest.raises(ModelConnectionError, match=f"127.0.0.1:{port} could not be reached"):
+            await llm.chat(ASK)
+
+
+async def test_a_silent_server(origin):
+    gate = threading.Event()
+    origin.script(Answer(gate=gate))
+    async with client(origin) as llm:
+        with pytest.raises(ModelTimeoutError, match=r"silent for 0.05 s"):
+            await llm.chat(ASK, timeout=0.05)
+    async with client(origin, config=Config().replace(llm_client={"timeout": 0.05})) as llm:
+        with pytest.raises(TimeoutError):
+            await llm.chat(ASK)
+    gate.set()
+
+
+async def test_what_may_pass_is_tried_again(origin):
+    origin.script(Answer(503), Answer(cut="head"), Answer(429, headers={"retry-after": "0"}), completion())
+    async with client(origin, retry=Retry(attempts=4, base=0)) as llm:
+        assert (await llm.chat(ASK)).text == "Hello"
+        assert llm.metrics().retries == 3
+
+
+async def test_the_configuration_says_how_often(origin):
+    origin.script(Answer(503, headers={"retry-after": "0"}))
+    async with client(origin, retry=None, config=Config().replace(llm_client={"max_retries": 1})) as llm:
+        with pytest.raises(ModelStatusError):
+            await llm.chat(ASK)
+    assert len(origin.requests) == 2
+
+
+async def test_what_cannot_pass_is_not(origin):
+    origin.script(Answer(400))
+    async with client(origin, retry=Retry(attempts=4, base=0)) as llm:
+        with pytest.raises(ModelStatusError):
+            await llm.chat(ASK)
+    assert len(origin.requests) == 1
+
+
+async def test_the_servers_wait_is_in_the_error(origin):
+    origin.script(Answer(429, headers={"Retry-After": "Thu, 01 Jan 2099 00:00:00 GMT"}))
+    async with client(origin) as llm:
+        with pytest.raises(ModelStatusError) as caught:
+            await llm.chat(ASK)
+    assert caught.value.retry_after > 1e6
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0.0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Thu, 99 Foo 1970 00:00:01 GMT"}, None),
+    ],
+)
+def test_retry_after(headers, seconds):
+    assert retry_after(headers, now=lambda: 10.0) == seconds
