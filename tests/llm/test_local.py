@@ -44,12 +44,12 @@ def gone(pid: int) -> bool:
 
 
 async def counters(server: LocalServer) -> dict[str, float]:
-    """What the server itself says it has done."""
+    """What the server itself says it has done since its start."""
     url = await server.address()
     async with httpx2.AsyncClient() as http:
         response = await http.get(f"{url}/metrics", headers={"authorization": f"Bearer {server.key}"})
     lines = (line.split() for line in response.text.splitlines() if not line.startswith("#"))
-    return {name.removeprefix("llamacpp:"): float(value) for name, value in lines}
+    return {name.removeprefix("llamacpp:"): float(value) for name, value in lines if name.endswith("_total")}
 
 
 async def loop(llm):

@@ -78,9 +78,8 @@ def test_a_named_tool_is_the_only_one():
 
 
 def test_results_stand_under_the_question_and_it_is_asked_again():
-    system, question, call, last = ask(
-        {"role": "system", "content": "Be kind."}, user("Q?"), CALLED, result("R")
-    ).messages
+    head = {"role": "system", "content": "Be kind."}
+    system, question, call, last = ask(head, user("Q?"), CALLED, result("R")).messages
     assert system == head
     assert question == {"role": "user", "content": "Q?"}
     assert call == {"role": "assistant", "content": 'grep_file(pattern="tool")'}
@@ -97,9 +96,7 @@ def test_long_results_are_cut_with_a_visible_mark():
 
 
 def test_old_messages_go_first_and_the_head_stays():
-    old = [
-        message for n in range(200) for message in (user(f"question {n} " * 5), {"role": "assistant", "content": "a"})
-    ]
+    turn = [user("question " * 15), {"role": "assistant", "content": "answer"}]
     prompt = ask({"role": "system", "content": "S"}, *(turn * 200), user("Find retry"), context=1024)
     assert prompt.messages[0] == {"role": "system", "content": "S"}
     assert prompt.messages[-1]["content"].startswith("Find retry")
