@@ -62,7 +62,7 @@ def test_every_setting_refuses_other_types_and_values_out_of_range(section: str,
     if setting.type is int:
         bad += [1.0]
     if setting.type is str:
-        bad += ["x" * int(setting.high + 1), "nul\0", "half \ud800", 1]
+        bad += ["x" * int(setting.high + 1), "nul\0", "half \ud800", "line\n", "\x9b", 1]
     for value in bad:
         with pytest.raises(ConfigError) as caught:
             Config().replace(**{section: {setting.name: value}})
@@ -204,7 +204,10 @@ def test_a_pyproject_of_another_project_changes_nothing_but_must_hold_settings_w
         ('[memory_pool]\nenabled = "none"', "memory_pool.enabled must be true or false, not 'none'"),
         ("[llm_client]\ntimeout = nan", "llm_client.timeout must be a number from 0.001 to 86400, not nan"),
         ("[llm_client]\ntimeout = 2020-01-01", "not datetime.date(2020, 1, 1)"),
-        ('[llm_client]\nmodel = "' + "m" * 999 + '"', "llm_client.model must be text of 1 to 256 characters, or none"),
+        (
+            '[llm_client]\nmodel = "' + "m" * 999 + '"',
+            "llm_client.model must be plain text of 1 to 256 characters, or none",
+        ),
         ('preset = "prod"', "preset must be development or production, not 'prod'"),
         ("preset = [1]", "preset must be development or production, not [1]"),
         ("[llm_client\n", "line 1: not TOML: "),

@@ -25,7 +25,7 @@ def test_show_names_every_setting_with_its_value_and_source(shell: Shell) -> Non
 
 
 def test_what_show_writes_is_a_configuration_file_of_the_same_settings(shell: Shell) -> None:
-    (shell.folder / "hotloop.toml").write_text('preset = "production"\n[response_cache]\nnamespace = "a\\"\\u007fä"')
+    (shell.folder / "hotloop.toml").write_text('preset = "production"\n[response_cache]\nnamespace = "a\\"\\\\ü𝄞"')
     for option in ("--quiet", "--verbose"):
         done = shell("config", "show", option)
         written = shell.folder / "written.toml"

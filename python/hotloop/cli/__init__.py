@@ -19,5 +19,6 @@ def main() -> int:
         print(f"hotloop: {MissingExtraError('the command line', 'cli')}", file=sys.stderr)
         return 4
     except KeyboardInterrupt:
+        print("hotloop: interrupted", file=sys.stderr)
         return 130
     return invoke(sys.argv[1:])

@@ -12,6 +12,7 @@ from ..config.setting import settings_of
 from ..errors import ConfigError
 from .errors import exit_codes
 from .options import ConfigFile, Json, Quiet, Verbose
+from .text import one_line
 
 __all__ = ["app"]
 
@@ -35,7 +36,7 @@ def show(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, 
             if quiet and sources[name] == "default":
                 continue
             lines += [f"# {setting.doc} ({setting.allowed})"] if verbose else []
-            lines.append(f"{key} = {_toml(value):<12} # {sources[name]}")
+            lines.append(f"{key} = {_toml(value):<12} # {one_line(sources[name])}")
         if lines and not as_json:
             print(f"[{section}]", *lines, "", sep="\n")
     if as_json:
@@ -75,5 +76,5 @@ def check(
 
 
 def _toml(value: Any) -> str:
-    # JSON's texts, numbers and truth values are TOML's too, but for DEL, which cannot stand in a TOML text.
-    return '"none"' if value is None else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON's texts, numbers and truth values are TOML's too.
+    return '"none"' if value is None else json.dumps(value, ensure_ascii=False)

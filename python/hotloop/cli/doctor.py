@@ -12,11 +12,11 @@ import typer
 
 from .. import _core
 from ..config import Config
-from ..config.load import project_file, user_file
-from ..errors import CacheError, HotloopError
+from ..config.load import load, user_file
+from ..errors import CacheError, HotloopError, MissingExtraError
 from .errors import Code, code_of, exit_codes
 from .extras import Extra, installed_extras
-from .model import choose_model
+from .model import EMBEDDED, choose_model
 from .options import ConfigFile, Json, Quiet, Verbose
 from .text import one_line
 
@@ -43,7 +43,7 @@ def doctor(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False
     variables too. Keys are never shown, and nothing is sent anywhere.
     """
     findings = list(_look(config))
-    extras = installed_extras()
+    extras = [_with_weights(extra) if extra.name == "local" else extra for extra in installed_extras()]
     code = next((finding.code for finding in findings if finding.code), Code.OK)
     if as_json:
         print(json.dumps(_as_json(findings, extras, code)))
@@ -64,25 +64,19 @@ def _look(path: Path | None) -> Iterator[Finding]:
     slow = "" if _core.build_profile == "release" else ": slow; build it with maturin develop --release"
     yield Finding("native", f"{_core.build_profile} build{slow}")
     try:
-        config = Config.load(path)
+        config, sources = load(path)
     except HotloopError as error:
         yield Finding("config", one_line(str(error)), code_of(error))
         config = Config()
     else:
-        yield Finding("config", _files(path))
+        yield Finding("config", f"{_set_by(sources)}; the user's file is {user_file()}")
     yield _model(config)
     yield _cache(config)
 
 
-def _files(path: Path | None) -> str:
-    if path is not None:
-        return f"{path} alone"
-    project = project_file()
-    user = user_file()
-    return (
-        f"the project's: {project.absolute() if project is not None else 'none here'}; "
-        f"the user's: {user}{'' if user.is_file() else ' (not there)'}"
-    )
+def _set_by(sources: dict[str, str]) -> str:
+    given = sorted(set(sources.values()) - {"default"})
+    return f"set by {', '.join(given)}" if given else "nothing is set"
 
 
 def _model(config: Config) -> Finding:
@@ -125,6 +119,17 @@ def _state(file: Path) -> str:
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise CacheError(f"the cache file {file} cannot be made: {folder} is no folder that can be written")
     return "made by the first run"
+
+
+def _with_weights(local: Extra) -> Extra:
+    """Return the extra of the embedded model with its weights, which no extra can bring."""
+    from ..llm.server import find_weights
+
+    try:
+        weights = find_weights(EMBEDDED.partition(":")[2])
+    except MissingExtraError as error:
+        return local._replace(installed=False, command=error.command)
+    return local._replace(packages=[*local.packages, weights.file.name])
 
 
 def _extra_text(extra: Extra) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -45,7 +46,12 @@ class Progress:
         self._model = model
         self._json = as_json
         self._verbose = verbose
-        self._console = _Console(file=sys.stderr if as_json else sys.stdout, highlight=False, quiet=quiet)
+        self._console = _Console(
+            file=sys.stderr if as_json else sys.stdout,
+            force_terminal=False if os.environ.get("NO_COLOR") else None,  # rich would leave bold and dim
+            highlight=False,
+            quiet=quiet,
+        )
         self._clock = clock
         self._start = clock()
         self._turns = self._calls = self._hits = self._tokens = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import category
 
 from ..errors import ConfigError
 
@@ -16,7 +17,7 @@ __all__ = ["Section", "Setting", "nearest", "setting", "settings_of", "shown"]
 T = TypeVar("T")
 
 _TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
-_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "plain text"}
 _TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 
 
@@ -65,8 +66,8 @@ class Setting:
 
     def _in_range(self, value: Any) -> bool:
         if self.type is str:
-            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-                return False  # neither a path, a name nor a key can hold these
+            if any(category(char) in ("Cc", "Cs") for char in value):
+                return False  # control characters and halves of characters: not in a path, a name or a line of output
             value = len(value)
         # what is not a number compares as False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

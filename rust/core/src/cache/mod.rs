@@ -6,15 +6,11 @@
 
 mod budget;
 mod clock;
-mod duel;
 mod entry;
 mod index;
 mod key;
 mod list;
 mod policy;
-mod recent;
-mod segments;
-mod sketch;
 mod stats;
 mod sync;
 mod table;
@@ -25,9 +21,8 @@ pub use stats::CacheStats;
 
 use budget::Budget;
 use key::KeyHasher;
-use recent::Recent;
 use smallvec::SmallVec;
-use sync::{AtomicU64, Ordering, RwLock, RwLockWriteGuard};
+use sync::{AtomicU64, Ordering, RwLock};
 use table::{Found, New, Table};
 
 /// Values that left a cache, for the caller to drop when it holds no lock.
@@ -66,17 +61,8 @@ pub const MAX_SIZE: u64 = entry::MAX_SIZE;
 #[derive(Debug)]
 struct Shard<V> {
     table: RwLock<Table<V>>,
-    hits: Recent,
+    hits: AtomicU64,
     misses: AtomicU64,
-}
-
-impl<V> Shard<V> {
-    /// The table for a change, once the policy has heard of the hits so far.
-    fn change(&self) -> RwLockWriteGuard<'_, Table<V>> {
-        let mut table = self.table.write();
-        table.catch_up(&self.hits);
-        table
-    }
 }
 
 /// A bounded map from [`Key`] to `V` that any number of threads may use at once.
@@ -134,7 +120,7 @@ impl<V, C: Clock> HotCache<V, C> {
             usize::try_from(capacity / shards + capacity / shards / 16 + 1).unwrap_or(usize::MAX);
         let shard = |_| Shard {
             table: RwLock::new(Table::new(most, hasher.clone())),
-            hits: Recent::default(),
+            hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         };
         let shards = (0..shards).map(shard).collect();
@@ -166,21 +152,21 @@ impl<V, C: Clock> HotCache<V, C> {
         use_it: impl FnOnce(&V) -> R,
         dropped: &mut Dropped<V>,
     ) -> Option<R> {
-        let (Some(shard), hash) = self.shard_and_hash(key) else {
-            return None;
-        };
-        let table = shard.table.read();
-        let found = table.get(hash, key, || self.clock.now());
-        if let Found::Live(slot, value) = found {
-            shard.hits.push(slot);
-            return Some(use_it(value));
+        let (shard, hash) = self.shard_and_hash(key);
+        let shard = shard?;
+        let found = shard
+            .table
+            .read()
+            .get(hash, key, true, || self.clock.now(), use_it);
+        match found {
+            Found::Live(value) => {
+                shard.hits.fetch_add(1, Ordering::Relaxed);
+                return Some(value);
+            }
+            Found::Expired => self.drop_expired(shard, hash, key, dropped),
+            Found::Nothing => {}
         }
-        let expired = matches!(found, Found::Expired);
-        drop(table);
         shard.misses.fetch_add(1, Ordering::Relaxed);
-        if expired {
-            self.drop_expired(shard, hash, key, dropped);
-        }
         None
     }
 
@@ -189,25 +175,22 @@ impl<V, C: Clock> HotCache<V, C> {
         let (Some(shard), hash) = self.shard_and_hash(key) else {
             return false;
         };
-        let table = shard.table.read();
-        let found = table.get(hash, key, || self.clock.now());
-        let (live, expired) = (
-            matches!(found, Found::Live(..)),
-            matches!(found, Found::Expired),
-        );
-        drop(table);
-        if expired {
+        let found = shard
+            .table
+            .read()
+            .get(hash, key, false, || self.clock.now(), |_| ());
+        if matches!(found, Found::Expired) {
             self.drop_expired(shard, hash, key, dropped);
         }
-        live
+        matches!(found, Found::Live(()))
     }
 
     /// Drops an entry that was seen expired, unless somebody has renewed it since.
     #[cold]
     fn drop_expired(&self, shard: &Shard<V>, hash: u64, key: &Key, dropped: &mut Dropped<V>) {
         let now = self.clock.now();
-        let mut table = shard.change();
-        if matches!(table.get(hash, key, || now), Found::Expired) {
+        let mut table = shard.table.write();
+        if matches!(table.get(hash, key, false, || now, |_| ()), Found::Expired) {
             table.remove(hash, key, now, &self.budget, dropped);
         }
     }
@@ -222,7 +205,10 @@ impl<V, C: Clock> HotCache<V, C> {
         };
         let now = self.clock.now();
         if !self.budget.allows(size) {
-            shard.change().remove(hash, key, now, &self.budget, dropped);
+            shard
+                .table
+                .write()
+                .remove(hash, key, now, &self.budget, dropped);
             dropped.push(value);
             return;
         }
@@ -234,7 +220,7 @@ impl<V, C: Clock> HotCache<V, C> {
             size,
         });
         while let Some(next) = new {
-            new = shard.change().put(next, now, &self.budget, dropped);
+            new = shard.table.write().put(next, now, &self.budget, dropped);
             if new.is_some() {
                 self.evict_anywhere(hash, dropped);
             }
@@ -250,7 +236,7 @@ impl<V, C: Clock> HotCache<V, C> {
             .split_at_checked(first)
             .unwrap_or((&self.shards, &[]));
         for shard in after.iter().chain(before) {
-            if shard.change().evict(&self.budget, dropped) {
+            if shard.table.write().evict(&self.budget, dropped) {
                 return;
             }
         }
@@ -262,13 +248,16 @@ impl<V, C: Clock> HotCache<V, C> {
             return false;
         };
         let now = self.clock.now();
-        shard.change().remove(hash, key, now, &self.budget, dropped)
+        shard
+            .table
+            .write()
+            .remove(hash, key, now, &self.budget, dropped)
     }
 
     /// Drops every entry. The counters go on.
     pub fn clear(&self, dropped: &mut Dropped<V>) {
         for shard in &self.shards {
-            shard.change().clear(&self.budget, dropped);
+            shard.table.write().clear(&self.budget, dropped);
         }
     }
 
@@ -277,7 +266,7 @@ impl<V, C: Clock> HotCache<V, C> {
         let now = self.clock.now();
         for shard in &self.shards {
             if shard.table.read().next_expiry() <= now {
-                shard.change().purge(now, &self.budget, dropped);
+                shard.table.write().purge(now, &self.budget, dropped);
             }
         }
         usize::try_from(self.budget.entries()).unwrap_or(usize::MAX)
@@ -293,7 +282,7 @@ impl<V, C: Clock> HotCache<V, C> {
             ..CacheStats::default()
         };
         for shard in &self.shards {
-            stats.hits += shard.hits.count();
+            stats.hits += shard.hits.load(Ordering::Relaxed);
             stats.misses += shard.misses.load(Ordering::Relaxed);
             let table = shard.table.read();
             stats.evictions += table.evictions;
