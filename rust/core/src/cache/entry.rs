@@ -1,6 +1,11 @@
 //! One slot of a shard: exactly a cache line.
 
-use super::{clock::Millis, index::NONE, sync::AtomicU32};
+use super::{
+    Key,
+    clock::Millis,
+    key::Kind,
+    list::{Links, Node},
+};
 
 /// A number below 2^48 in six bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +34,6 @@ impl U48 {
 /// The largest size of one entry, in bytes: 256 TiB.
 pub(super) const MAX_SIZE: u64 = U48::MAX;
 
-/// Neighbours in a queue of the policy.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
-    pub(super) newer: u32,
-    pub(super) older: u32,
-}
-
-impl Links {
-    pub(super) const NONE: Self = Self {
-        newer: NONE,
-        older: NONE,
-    };
-}
-
 /// A key, its value and all that is known about them, together, so that a hit touches one line.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -50,29 +41,33 @@ pub(super) struct Entry<V> {
     words: [u64; 4],
     /// None where the slot is free.
     pub(super) value: Option<V>,
-    pub(super) links: Links,
-    /// The kind of key in the lowest bits; the others are the policy's.
-    pub(super) marks: AtomicU32,
+    links: Links,
     expires: U48,
     size: U48,
+    kind: Kind,
+    queue: u8,
 }
 
 impl<V> Entry<V> {
-    pub(super) fn new(words: [u64; 4], marks: u32, value: V, expires: Millis, size: u64) -> Self {
-        let links = Links::NONE;
-        let marks = AtomicU32::new(marks);
+    pub(super) fn new(key: &Key, value: V, expires: Millis, size: u64) -> Self {
+        let Key { words, kind } = *key;
+        let (expires, size) = (U48::new(expires), U48::new(size));
         Self {
             words,
             value: Some(value),
-            links,
-            marks,
-            expires: U48::new(expires),
-            size: U48::new(size),
+            links: Links::NONE,
+            expires,
+            size,
+            kind,
+            queue: 0,
         }
     }
 
-    pub(super) fn words(&self) -> &[u64; 4] {
-        &self.words
+    pub(super) fn key(&self) -> Key {
+        Key {
+            words: self.words,
+            kind: self.kind,
+        }
     }
 
     /// The moment from which it is no longer served; [`Millis::MAX`] where there is none.
@@ -97,12 +92,25 @@ impl<V> Entry<V> {
     }
 }
 
+impl<V> Node for Entry<V> {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+
+    fn queue(&self) -> u8 {
+        self.queue
+    }
+
+    fn set_queue(&mut self, queue: u8) {
+        self.queue = queue;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(not(loom))]
     fn an_entry_with_a_pointer_is_one_cache_line() {
         assert_eq!(size_of::<Entry<Box<u8>>>(), 64);
     }
@@ -113,7 +121,7 @@ mod tests {
             assert_eq!(U48::new(number).get(), number);
         }
         assert_eq!(
-            Entry::new([0; 4], 0, (), Millis::MAX, 0).expires(),
+            Entry::new(&Key::text(""), (), Millis::MAX, 0).expires(),
             Millis::MAX
         );
     }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 /// What the 32 bytes of a [`Key`] are; keys of different kinds are never equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Kind {
+pub(super) enum Kind {
     /// A 32-byte key as it came.
     Digest = 0,
     /// Text of at most 31 UTF-8 bytes: the bytes, zeros, the length.
@@ -24,8 +24,8 @@ enum Kind {
 /// that two of them are equal only where SHA-256 collides. A text never equals a 32-byte key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    words: [u64; 4],
-    kind: Kind,
+    pub(super) words: [u64; 4],
+    pub(super) kind: Kind,
 }
 
 impl Key {
@@ -59,11 +59,6 @@ impl Key {
             *word = u64::from_le_bytes(*chunk);
         }
         Self { words, kind }
-    }
-
-    /// The words and the kind, as an entry keeps them.
-    pub(super) fn parts(&self) -> ([u64; 4], u32) {
-        (self.words, self.kind as u32)
     }
 }
 
@@ -113,18 +108,11 @@ impl KeyHasher {
 
     #[inline]
     pub(super) fn hash(&self, key: &Key) -> u64 {
-        let (words, kind) = key.parts();
-        self.hash_parts(words, kind)
-    }
-
-    /// The hash of a key from its parts.
-    #[inline]
-    pub(super) fn hash_parts(&self, words: [u64; 4], kind: u32) -> u64 {
-        let [first, second, third, fourth] = words;
+        let [first, second, third, fourth] = key.words;
         let [s0, s1, s2, s3, s4] = self.0;
         let low = fold(first ^ s0, second ^ s1);
         let high = fold(third ^ s2, fourth ^ s3);
-        fold(low ^ s4, high ^ s0.rotate_left(kind + 1))
+        fold(low ^ s4, high ^ s0.rotate_left(key.kind as u32 + 1))
     }
 }
 

@@ -1,9 +1,28 @@
-//! Queues of slots, linked through their entries.
+//! Queues of slots, linked through what stands in the slots.
 
-use super::{
-    entry::{Entry, Links},
-    index::NONE,
-};
+use super::index::NONE;
+
+/// Neighbours in a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    newer: u32,
+    older: u32,
+}
+
+impl Links {
+    pub(super) const NONE: Self = Self {
+        newer: NONE,
+        older: NONE,
+    };
+}
+
+/// What can stand in a queue of the policy.
+pub(super) trait Node {
+    fn links(&mut self) -> &mut Links;
+    /// Which of the policy's queues it stands in.
+    fn queue(&self) -> u8;
+    fn set_queue(&mut self, queue: u8);
+}
 
 /// A queue: slots enter at the new end and usually leave at the old one.
 #[derive(Debug)]
@@ -28,19 +47,20 @@ impl List {
         self.len
     }
 
+    /// The slot at the old end, or [`NONE`].
     pub(super) fn oldest(&self) -> u32 {
         self.oldest
     }
 
     /// Puts a slot that is in no queue at the new end.
-    pub(super) fn push<V>(&mut self, slots: &mut [Entry<V>], slot: u32) {
-        let Some(entry) = at(slots, slot) else { return };
-        entry.links = Links {
+    pub(super) fn push<N: Node>(&mut self, slots: &mut [N], slot: u32) {
+        let Some(node) = at(slots, slot) else { return };
+        *node.links() = Links {
             newer: NONE,
             older: self.newest,
         };
         match at(slots, self.newest) {
-            Some(second) => second.links.newer = slot,
+            Some(second) => second.links().newer = slot,
             None => self.oldest = slot,
         }
         self.newest = slot;
@@ -48,22 +68,22 @@ impl List {
     }
 
     /// Takes a slot of this queue out.
-    pub(super) fn remove<V>(&mut self, slots: &mut [Entry<V>], slot: u32) {
-        let Some(entry) = at(slots, slot) else { return };
-        let Links { newer, older } = std::mem::replace(&mut entry.links, Links::NONE);
+    pub(super) fn remove<N: Node>(&mut self, slots: &mut [N], slot: u32) {
+        let Some(node) = at(slots, slot) else { return };
+        let Links { newer, older } = std::mem::replace(node.links(), Links::NONE);
         match at(slots, newer) {
-            Some(entry) => entry.links.older = older,
+            Some(node) => node.links().older = older,
             None => self.newest = older,
         }
         match at(slots, older) {
-            Some(entry) => entry.links.newer = newer,
+            Some(node) => node.links().newer = newer,
             None => self.oldest = newer,
         }
         self.len -= 1;
     }
 }
 
-/// The entry of a slot; None for [`NONE`].
-pub(super) fn at<V>(slots: &mut [Entry<V>], slot: u32) -> Option<&mut Entry<V>> {
+/// What stands in a slot; None for [`NONE`].
+pub(super) fn at<N>(slots: &mut [N], slot: u32) -> Option<&mut N> {
     slots.get_mut(slot as usize)
 }

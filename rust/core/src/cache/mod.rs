@@ -6,11 +6,15 @@
 
 mod budget;
 mod clock;
+mod duel;
 mod entry;
 mod index;
 mod key;
 mod list;
 mod policy;
+mod recent;
+mod segments;
+mod sketch;
 mod stats;
 mod sync;
 mod table;
@@ -21,8 +25,9 @@ pub use stats::CacheStats;
 
 use budget::Budget;
 use key::KeyHasher;
+use recent::Recent;
 use smallvec::SmallVec;
-use sync::{AtomicU64, Ordering, RwLock};
+use sync::{AtomicU64, Ordering, RwLock, RwLockWriteGuard};
 use table::{Found, New, Table};
 
 /// Values that left a cache, for the caller to drop when it holds no lock.
@@ -61,8 +66,17 @@ pub const MAX_SIZE: u64 = entry::MAX_SIZE;
 #[derive(Debug)]
 struct Shard<V> {
     table: RwLock<Table<V>>,
-    hits: AtomicU64,
+    hits: Recent,
     misses: AtomicU64,
+}
+
+impl<V> Shard<V> {
+    /// The table for a change, once the policy has heard of the hits so far.
+    fn change(&self) -> RwLockWriteGuard<'_, Table<V>> {
+        let mut table = self.table.write();
+        table.catch_up(&self.hits);
+        table
+    }
 }
 
 /// A bounded map from [`Key`] to `V` that any number of threads may use at once.
@@ -120,7 +134,7 @@ impl<V, C: Clock> HotCache<V, C> {
             usize::try_from(capacity / shards + capacity / shards / 16 + 1).unwrap_or(usize::MAX);
         let shard = |_| Shard {
             table: RwLock::new(Table::new(most, hasher.clone())),
-            hits: AtomicU64::new(0),
+            hits: Recent::default(),
             misses: AtomicU64::new(0),
         };
         let shards = (0..shards).map(shard).collect();
@@ -152,21 +166,21 @@ impl<V, C: Clock> HotCache<V, C> {
         use_it: impl FnOnce(&V) -> R,
         dropped: &mut Dropped<V>,
     ) -> Option<R> {
-        let (shard, hash) = self.shard_and_hash(key);
-        let shard = shard?;
-        let found = shard
-            .table
-            .read()
-            .get(hash, key, true, || self.clock.now(), use_it);
-        match found {
-            Found::Live(value) => {
-                shard.hits.fetch_add(1, Ordering::Relaxed);
-                return Some(value);
-            }
-            Found::Expired => self.drop_expired(shard, hash, key, dropped),
-            Found::Nothing => {}
+        let (Some(shard), hash) = self.shard_and_hash(key) else {
+            return None;
+        };
+        let table = shard.table.read();
+        let found = table.get(hash, key, || self.clock.now());
+        if let Found::Live(slot, value) = found {
+            shard.hits.push(slot);
+            return Some(use_it(value));
         }
+        let expired = matches!(found, Found::Expired);
+        drop(table);
         shard.misses.fetch_add(1, Ordering::Relaxed);
+        if expired {
+            self.drop_expired(shard, hash, key, dropped);
+        }
         None
     }
 
@@ -175,22 +189,25 @@ impl<V, C: Clock> HotCache<V, C> {
         let (Some(shard), hash) = self.shard_and_hash(key) else {
             return false;
         };
-        let found = shard
-            .table
-            .read()
-            .get(hash, key, false, || self.clock.now(), |_| ());
-        if matches!(found, Found::Expired) {
+        let table = shard.table.read();
+        let found = table.get(hash, key, || self.clock.now());
+        let (live, expired) = (
+            matches!(found, Found::Live(..)),
+            matches!(found, Found::Expired),
+        );
+        drop(table);
+        if expired {
             self.drop_expired(shard, hash, key, dropped);
         }
-        matches!(found, Found::Live(()))
+        live
     }
 
     /// Drops an entry that was seen expired, unless somebody has renewed it since.
     #[cold]
     fn drop_expired(&self, shard: &Shard<V>, hash: u64, key: &Key, dropped: &mut Dropped<V>) {
         let now = self.clock.now();
-        let mut table = shard.table.write();
-        if matches!(table.get(hash, key, false, || now, |_| ()), Found::Expired) {
+        let mut table = shard.change();
+        if matches!(table.get(hash, key, || now), Found::Expired) {
             table.remove(hash, key, now, &self.budget, dropped);
         }
     }
@@ -205,10 +222,7 @@ impl<V, C: Clock> HotCache<V, C> {
         };
         let now = self.clock.now();
         if !self.budget.allows(size) {
-            shard
-                .table
-                .write()
-                .remove(hash, key, now, &self.budget, dropped);
+            shard.change().remove(hash, key, now, &self.budget, dropped);
             dropped.push(value);
             return;
         }
@@ -220,7 +234,7 @@ impl<V, C: Clock> HotCache<V, C> {
             size,
         });
         while let Some(next) = new {
-            new = shard.table.write().put(next, now, &self.budget, dropped);
+            new = shard.change().put(next, now, &self.budget, dropped);
             if new.is_some() {
                 self.evict_anywhere(hash, dropped);
             }
@@ -236,7 +250,7 @@ impl<V, C: Clock> HotCache<V, C> {
             .split_at_checked(first)
             .unwrap_or((&self.shards, &[]));
         for shard in after.iter().chain(before) {
-            if shard.table.write().evict(&self.budget, dropped) {
+            if shard.change().evict(&self.budget, dropped) {
                 return;
             }
         }
@@ -248,16 +262,13 @@ impl<V, C: Clock> HotCache<V, C> {
             return false;
         };
         let now = self.clock.now();
-        shard
-            .table
-            .write()
-            .remove(hash, key, now, &self.budget, dropped)
+        shard.change().remove(hash, key, now, &self.budget, dropped)
     }
 
     /// Drops every entry. The counters go on.
     pub fn clear(&self, dropped: &mut Dropped<V>) {
         for shard in &self.shards {
-            shard.table.write().clear(&self.budget, dropped);
+            shard.change().clear(&self.budget, dropped);
         }
     }
 
@@ -266,7 +277,7 @@ impl<V, C: Clock> HotCache<V, C> {
         let now = self.clock.now();
         for shard in &self.shards {
             if shard.table.read().next_expiry() <= now {
-                shard.table.write().purge(now, &self.budget, dropped);
+                shard.change().purge(now, &self.budget, dropped);
             }
         }
         usize::try_from(self.budget.entries()).unwrap_or(usize::MAX)
@@ -282,7 +293,7 @@ impl<V, C: Clock> HotCache<V, C> {
             ..CacheStats::default()
         };
         for shard in &self.shards {
-            stats.hits += shard.hits.load(Ordering::Relaxed);
+            stats.hits += shard.hits.count();
             stats.misses += shard.misses.load(Ordering::Relaxed);
             let table = shard.table.read();
             stats.evictions += table.evictions;

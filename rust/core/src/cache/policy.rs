@@ -1,50 +1,50 @@
-//! Which entry makes room: the least recently used, roughly.
+//! Which entry makes room: W-TinyLFU whose window follows a duel of shadow caches.
 
-use super::{
-    entry::Entry,
-    list::{List, at},
-    sync::{AtomicU32, Ordering},
-};
+use super::{duel::Duel, list::Node, segments::Segments, sketch::Sketch};
 
-/// Set by a hit, cleared when the entry is passed over for it.
-const USED: u32 = 1 << 2;
-
-/// A clock: a hit only marks its entry, which then survives its next turn.
+/// The queues of the entries, how often keys are asked for, and who decides on the window.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
-    queue: List,
-}
-
-/// Notes a hit; runs under the shared lock, beside other hits.
-pub(super) fn touch(marks: &AtomicU32) {
-    let old = marks.load(Ordering::Relaxed);
-    if old & USED == 0 {
-        marks.store(old | USED, Ordering::Relaxed);
-    }
+    segments: Segments,
+    sketch: Sketch,
+    duel: Duel,
 }
 
 impl Policy {
-    pub(super) fn added<V>(&mut self, slots: &mut [Entry<V>], slot: u32) {
-        self.queue.push(slots, slot);
+    /// For about so many entries.
+    pub(super) fn new(entries: usize) -> Self {
+        let mut policy = Self::default();
+        policy.duel.fit(entries);
+        policy
     }
 
-    pub(super) fn removed<V>(&mut self, slots: &mut [Entry<V>], slot: u32) {
-        self.queue.remove(slots, slot);
+    fn request(&mut self, hash: u64) {
+        self.sketch.add(hash);
+        self.duel.request(hash, &self.sketch);
+    }
+
+    /// Notes that a held entry was asked for, or replaced.
+    pub(super) fn touched<N: Node>(&mut self, slots: &mut [N], slot: u32, hash: u64) {
+        self.request(hash);
+        self.segments.touch(slots, slot);
+    }
+
+    /// Takes in an entry whose key was asked for and not held.
+    pub(super) fn added<N: Node>(&mut self, slots: &mut [N], slot: u32, hash: u64) {
+        self.segments.add(slots, slot);
+        self.sketch.fit(self.segments.len());
+        self.request(hash);
+    }
+
+    pub(super) fn removed<N: Node>(&mut self, slots: &mut [N], slot: u32) {
+        self.segments.remove(slots, slot);
     }
 
     /// The slot to evict, which stays where it is; [`super::index::NONE`] where there is none.
-    pub(super) fn victim<V>(&mut self, slots: &mut [Entry<V>]) -> u32 {
-        for _ in 0..self.queue.len() {
-            let slot = self.queue.oldest();
-            let Some(entry) = at(slots, slot) else { break };
-            let old = entry.marks.load(Ordering::Relaxed);
-            if old & USED == 0 {
-                break;
-            }
-            entry.marks.store(old & !USED, Ordering::Relaxed);
-            self.queue.remove(slots, slot);
-            self.queue.push(slots, slot);
-        }
-        self.queue.oldest()
+    pub(super) fn victim<N: Node>(&mut self, slots: &mut [N], hash: impl Fn(&N) -> u64) -> u32 {
+        self.duel.evicts(self.segments.len());
+        let sketch = &self.sketch;
+        self.segments
+            .victim(slots, self.duel.window(), |node| sketch.count(hash(node)))
     }
 }

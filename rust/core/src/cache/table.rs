@@ -8,11 +8,11 @@ use super::{
     index::{Index, NONE},
     key::KeyHasher,
     list::at,
-    policy::{self, Policy},
+    policy::Policy,
+    recent::Recent,
 };
 
-const KIND: u32 = 0b11;
-/// Slots that a change looks at while some entry's time is over: two turns of the shard per turn-over of its entries.
+/// Slots that a change looks at while some entry's time is over.
 const SWEEP: usize = 4;
 
 /// A key and value on their way into a table.
@@ -25,8 +25,9 @@ pub(super) struct New<V> {
 }
 
 /// What a look-up found.
-pub(super) enum Found<R> {
-    Live(R),
+pub(super) enum Found<'a, V> {
+    /// A slot and its value.
+    Live(u32, &'a V),
     Expired,
     Nothing,
 }
@@ -38,12 +39,14 @@ pub(super) struct Table<V> {
     index: Index,
     policy: Policy,
     hasher: KeyHasher,
+    /// How many hits the policy was told of, or can no longer be.
+    hits_seen: u64,
     /// No entry expires before this.
     next_expiry: Millis,
     /// The same for the slots that the sweep has passed since it began anew.
     swept_expiry: Millis,
     sweep_at: usize,
-    /// How many entries there will be at most.
+    /// How many entries there will be, roughly.
     most: usize,
     pub(super) evictions: u64,
     pub(super) expirations: u64,
@@ -55,8 +58,9 @@ impl<V> Table<V> {
             slots: Vec::new(),
             free: Vec::new(),
             index: Index::default(),
-            policy: Policy::default(),
+            policy: Policy::new(most),
             hasher,
+            hits_seen: 0,
             next_expiry: Millis::MAX,
             swept_expiry: Millis::MAX,
             sweep_at: 0,
@@ -66,40 +70,45 @@ impl<V> Table<V> {
         }
     }
 
+    #[inline]
     fn find(&self, hash: u64, key: &Key) -> u32 {
-        let (words, kind) = key.parts();
         self.index.find(hash, |slot| {
-            self.slots.get(slot as usize).is_some_and(|entry| {
-                *entry.words() == words
-                    && entry.marks.load(super::sync::Ordering::Relaxed) & KIND == kind
-            })
+            self.slots
+                .get(slot as usize)
+                .is_some_and(|entry| entry.key() == *key)
         })
     }
 
-    /// Shows a live entry's value to `use_it` and, where `hit`, tells the policy.
+    /// Looks a key up.
     #[inline]
-    pub(super) fn get<R>(
-        &self,
-        hash: u64,
-        key: &Key,
-        hit: bool,
-        now: impl FnOnce() -> Millis,
-        use_it: impl FnOnce(&V) -> R,
-    ) -> Found<R> {
-        let Some(entry) = self.slots.get(self.find(hash, key) as usize) else {
+    pub(super) fn get(&self, hash: u64, key: &Key, now: impl FnOnce() -> Millis) -> Found<'_, V> {
+        let slot = self.find(hash, key);
+        let Some(entry) = self.slots.get(slot as usize) else {
             return Found::Nothing;
         };
         let expires = entry.expires();
         if expires != Millis::MAX && expires <= now() {
             return Found::Expired;
         }
-        if hit {
-            policy::touch(&entry.marks);
-        }
         entry
             .value
             .as_ref()
-            .map_or(Found::Nothing, |value| Found::Live(use_it(value)))
+            .map_or(Found::Nothing, |value| Found::Live(slot, value))
+    }
+
+    /// Tells the policy of the hits since the last change.
+    pub(super) fn catch_up(&mut self, recent: &Recent) {
+        for slot in recent.since(self.hits_seen) {
+            if let Some(entry) = self
+                .slots
+                .get(slot as usize)
+                .filter(|entry| entry.value.is_some())
+            {
+                let hash = self.hasher.hash(&entry.key());
+                self.policy.touched(&mut self.slots, slot, hash);
+            }
+        }
+        self.hits_seen = recent.count();
     }
 
     /// Stores an entry in the place of an older one, or beside the others where there is room.
@@ -116,8 +125,8 @@ impl<V> Table<V> {
         let slot = self.find(new.hash, &new.key);
         if let Some(entry) = at(&mut self.slots, slot) {
             if now < entry.expires() && budget.resize(entry.size(), new.size) {
-                policy::touch(&entry.marks);
                 dropped.extend(entry.replace(new.value, new.expires, new.size));
+                self.policy.touched(&mut self.slots, slot, new.hash);
                 self.expires_at(new.expires);
                 return None;
             }
@@ -134,8 +143,7 @@ impl<V> Table<V> {
     }
 
     fn add(&mut self, new: New<V>) {
-        let (words, kind) = new.key.parts();
-        let entry = Entry::new(words, kind, new.value, new.expires, new.size);
+        let entry = Entry::new(&new.key, new.value, new.expires, new.size);
         let slot = if let Some(slot) = self.free.pop() {
             if let Some(free) = at(&mut self.slots, slot) {
                 *free = entry;
@@ -146,7 +154,7 @@ impl<V> Table<V> {
             u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
         };
         self.index.insert(new.hash, slot, self.most);
-        self.policy.added(&mut self.slots, slot);
+        self.policy.added(&mut self.slots, slot, new.hash);
         self.expires_at(new.expires);
     }
 
@@ -165,10 +173,7 @@ impl<V> Table<V> {
         };
         dropped.push(value);
         budget.give(entry.size());
-        let hash = self.hasher.hash_parts(
-            *entry.words(),
-            entry.marks.load(super::sync::Ordering::Relaxed) & KIND,
-        );
+        let hash = self.hasher.hash(&entry.key());
         self.index.remove(hash, slot);
         self.policy.removed(&mut self.slots, slot);
         self.free.push(slot);
@@ -176,7 +181,10 @@ impl<V> Table<V> {
 
     /// Drops the entry that matters least; false where there is none.
     pub(super) fn evict(&mut self, budget: &Budget, dropped: &mut Dropped<V>) -> bool {
-        let slot = self.policy.victim(&mut self.slots);
+        let hasher = &self.hasher;
+        let slot = self
+            .policy
+            .victim(&mut self.slots, |entry| hasher.hash(&entry.key()));
         if slot == NONE {
             return false;
         }
@@ -254,9 +262,16 @@ impl<V> Table<V> {
             }
         }
         let empty = Self::new(self.most, self.hasher.clone());
+        let Self {
+            hits_seen,
+            evictions,
+            expirations,
+            ..
+        } = *self;
         *self = Self {
-            evictions: self.evictions,
-            expirations: self.expirations,
+            hits_seen,
+            evictions,
+            expirations,
             ..empty
         };
     }
