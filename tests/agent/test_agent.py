@@ -6,12 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import pytest
-from support.origin import Answer, Origin, completion
 
 import hotloop
 from hotloop import Agent, Config, Conversation, LLMClient, MemoryCache
 from hotloop.agent import RunFinished, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from hotloop.errors import MaxTurnsError, ModelStatusError, ToolDefinitionError
+from support.origin import Answer, Origin, completion
 
 
 @pytest.fixture
@@ -59,7 +59,10 @@ async def test_results_go_back_in_the_order_of_the_calls_whatever_ends_first(ori
     origin.script(asks(("slow", {}), ("quick", {})), completion("done"))
     result = await Agent(client, [slow, quick]).run("go")
     sent = origin.requests[1].body["messages"][-2:]
-    assert [(m["role"], m["tool_call_id"], m["content"]) for m in sent] == [("tool", "c0", "slow"), ("tool", "c1", "quick")]
+    assert [(m["role"], m["tool_call_id"], m["content"]) for m in sent] == [
+        ("tool", "c0", "slow"),
+        ("tool", "c1", "quick"),
+    ]
     assert [e.result.content for e in result.events if isinstance(e, ToolFinished)] == ["quick", "slow"]
     assert (result.turns, result.usage.input_tokens) == (2, 22)
 

@@ -169,7 +169,7 @@ async def test_a_writer_killed_in_the_middle_leaves_a_whole_file(tmp_path):
     assert process.stdout.readline() == b"open\n"
     watched = SqliteCache(path)
     while (watched.stats()[0].entries or 0) < 20:
-        await asyncio.sleep(0)
+        assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     entries = watched.stats()[0].entries

@@ -273,7 +273,7 @@ async def test_no_more_calls_run_than_the_limit_says():
 
 def test_settings_out_of_range_are_refused():
     for make in (lambda: Limits(concurrency=0), lambda: Retry(attempts=0), lambda: Retry(base=-1.0)):
-        with pytest.raises(ValueError, match="must be|cannot be"):
+        with pytest.raises(ValueError, match=r"must be|cannot be"):
             make()
 
 

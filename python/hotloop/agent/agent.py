@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..config import Config
 from ..llm import LLMClient
@@ -14,6 +13,9 @@ from .conversation import Conversation
 from .events import AgentEvent, RunFinished, RunResult
 from .loop import Run
 from .output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 __all__ = ["Agent"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from .._core import KeyChain, canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Conversation"]
 
@@ -66,9 +69,8 @@ class Conversation:
 
     def fork(self) -> Conversation:
         """Return a conversation that begins like this one; what is added to either is not in the other."""
-        other = Conversation.__new__(Conversation)
-        other._messages, other._json, other._length = self._messages, self._json, self._length
-        other._chain = self._chain.fork()
+        other = copy(self)
+        other._chain = self._chain.fork()  # noqa: SLF001 - of the same class
         return other
 
     def key(self) -> bytes:
@@ -90,4 +92,3 @@ class Conversation:
     def view(self) -> list[dict[str, Any]]:
         """Return the messages without copying them; the caller must not change them."""
         return self._messages[: self._length]
-

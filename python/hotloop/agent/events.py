@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..observe.events import CacheState
-from ..toolcall import ToolCall
-
 if TYPE_CHECKING:
     from ..llm import Usage
+    from ..observe.events import CacheState
     from ..pipeline import ToolResult
+    from ..toolcall import ToolCall
     from .conversation import Conversation
 
 __all__ = ["AgentEvent", "RunFinished", "RunResult", "ToolFinished", "ToolStarted", "TurnFinished", "TurnStarted"]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import MaxTurnsError
 from ..llm import Usage
-from ..toolcall import ToolCall
 from .events import AgentEvent, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from .state import RunState, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..llm import LLMClient, Reply
     from ..pipeline import ToolPipeline, ToolResult
+    from ..toolcall import ToolCall
     from .conversation import Conversation
     from .output import Output
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from .._core import HotCache
 from .base import Hit, Record, TierStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["MemoryCache"]
 

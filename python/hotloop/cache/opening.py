@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Cache
 from .memory import MemoryCache
 from .sqlite import SqliteCache
 from .tiered import TieredCache
 
 if TYPE_CHECKING:
     from ..config import Config
+    from .base import Cache
 
 __all__ = ["open_cache"]
 

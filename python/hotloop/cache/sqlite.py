@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
 from ..errors import CacheError
 from .base import Hit, Record, TierStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["SqliteCache"]
 
@@ -25,7 +27,7 @@ _VERSION = 1
 _TOUCH_AFTER = 3600.0  # seconds; a hit refreshes the time of use at most this often, so that reads seldom write
 _KEEP_SHARE = 0.9  # a full file is emptied to this share, so that not every write must evict
 
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE records (
     key BLOB NOT NULL UNIQUE,
     payload BLOB NOT NULL,
@@ -47,8 +49,6 @@ END;
 CREATE TRIGGER removed AFTER DELETE ON records BEGIN
     UPDATE total SET entries = entries - 1, bytes = bytes - old.size;
 END;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_VERSION};
 """
 
 
@@ -240,6 +240,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         if identity() == (0, 0):  # no other process was quicker
             for statement in _statements(_SCHEMA):
                 db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")
     application, version = identity()
     if application != _APPLICATION_ID:

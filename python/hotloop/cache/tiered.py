@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from .base import Cache, Hit, Record, TierStats
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .base import Cache, Hit, Record, TierStats
 
 __all__ = ["TieredCache"]
 
