@@ -1,6 +1,8 @@
 """The native module: keys, hot cache, buffer pool, file search."""
 
 from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final
 
 from typing_extensions import Buffer as _Buffer
@@ -9,6 +11,8 @@ __all__ = [
     "Buffer",
     "BufferPool",
     "CacheStats",
+    "Folder",
+    "Found",
     "HotCache",
     "KeyChain",
     "ManualClock",
@@ -62,6 +66,28 @@ class CacheStats:
     def capacity(self) -> int: ...
     @property
     def bytes(self) -> int: ...
+
+@final
+class Folder:
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    @property
+    def path(self) -> Path: ...
+    def open(self, path: str | PathLike[str]) -> int: ...
+    def entries(self, path: str | PathLike[str]) -> list[tuple[str, Literal["file", "folder", "link", "other"]]]: ...
+    def grep(self, pattern: str, path: str | PathLike[str], *, max_matches: int, max_columns: int) -> Found: ...
+
+@final
+class Found:
+    @property
+    def matches(self) -> list[tuple[str, int, str]]: ...
+    @property
+    def more(self) -> bool: ...
+    @property
+    def files(self) -> int: ...
+    @property
+    def binary(self) -> int: ...
+    @property
+    def unreadable(self) -> int: ...
 
 @final
 class HotCache:

@@ -5,3 +5,5 @@ pub mod cache;
 pub mod canon;
 pub mod key;
 pub mod pool;
+#[cfg(unix)]
+pub mod search;

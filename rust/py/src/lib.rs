@@ -5,6 +5,8 @@ mod canon;
 mod error;
 mod key;
 mod pool;
+#[cfg(unix)]
+mod search;
 mod track;
 mod value;
 
@@ -24,6 +26,9 @@ mod _core {
     use crate::key::{KeyChain, cache_key, request_key};
     #[pymodule_export]
     use crate::pool::{Buffer, BufferPool, PoolStats};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::search::{Folder, Found};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

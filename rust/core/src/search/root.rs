@@ -1,0 +1,176 @@
+//! The folder that nobody leaves, and the paths in it.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fmt,
+    fs::{self, File},
+    io,
+    os::fd::OwnedFd,
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::io::Errno;
+
+use super::folder::{Folder, Kind};
+
+/// Links that are followed on the way to one path, as the kernel's own limit.
+const MAX_LINKS: usize = 40;
+
+/// The folder that nobody leaves.
+#[derive(Debug)]
+pub struct Root {
+    handle: File,
+    /// Where it is, without links; for paths and links that are absolute.
+    path: PathBuf,
+}
+
+/// What is at a path, opened.
+#[derive(Debug)]
+pub enum Place {
+    /// A folder.
+    Folder(Folder),
+    /// A regular file, and its path as seen from the root, without links.
+    File {
+        /// The file, opened for reading.
+        file: File,
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// Why a path has no place.
+#[derive(Debug)]
+pub enum PlaceError {
+    /// It leads out of the root, by itself or through a link.
+    Outside,
+    /// There is nothing.
+    Missing,
+    /// Something on the way is no folder.
+    NotAFolder,
+    /// It is a pipe, a socket or a device.
+    Special,
+    /// It changed while it was opened.
+    Changed,
+    /// The system refused.
+    Refused(io::Error),
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outside => "lies outside the workspace",
+            Self::Missing => "does not exist",
+            Self::NotAFolder => "leads through something that is not a folder",
+            Self::Special => "is a pipe, a socket or a device, which cannot be read as a file",
+            Self::Changed => "changed while it was being opened; try again",
+            Self::Refused(error) => return write!(f, "cannot be opened: {error}"),
+        })
+    }
+}
+
+impl std::error::Error for PlaceError {}
+
+impl From<io::Error> for PlaceError {
+    fn from(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => Self::Missing,
+            // looked at as a folder or a file, and then met as a link or something else
+            Some(Errno::LOOP | Errno::NOTDIR) => Self::Changed,
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+impl Root {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, is no folder, or may not be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = fs::canonicalize(path)?;
+        let handle = File::open(&path)?;
+        if !handle.metadata()?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { handle, path })
+    }
+
+    /// Where it is, without links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens what is at a path: relative to the root, or absolute and below it. Links are followed as long as they
+    /// stay below the root.
+    ///
+    /// # Errors
+    ///
+    /// The path has no place in the root.
+    pub fn place(&self, path: &Path) -> Result<Place, PlaceError> {
+        let outermost: OwnedFd = self.handle.try_clone()?.into();
+        let mut way = vec![Folder::outermost(outermost)];
+        let mut ahead = VecDeque::new();
+        self.push(path, &mut way, &mut ahead)?;
+        let mut links = 0;
+        while let Some(name) = ahead.pop_front() {
+            if name == ".." {
+                if way.len() == 1 {
+                    return Err(PlaceError::Outside);
+                }
+                way.pop();
+                continue;
+            }
+            let Some(here) = way.last() else { break };
+            match here.kind(&name)? {
+                Kind::Folder => {
+                    let folder = here.folder(&name)?;
+                    way.push(folder);
+                }
+                Kind::Link => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(PlaceError::Refused(Errno::LOOP.into()));
+                    }
+                    let target = here.link(&name)?;
+                    self.push(&target, &mut way, &mut ahead)?;
+                }
+                Kind::File if ahead.is_empty() => {
+                    let path = here.path_of(&name);
+                    let file = here.file(&name)?.ok_or(PlaceError::Changed)?;
+                    return Ok(Place::File { file, path });
+                }
+                Kind::File => return Err(PlaceError::NotAFolder),
+                Kind::Other => return Err(PlaceError::Special),
+            }
+        }
+        way.pop().map(Place::Folder).ok_or(PlaceError::Outside)
+    }
+
+    /// Puts the parts of a path, or of a link's target, before what is still ahead.
+    fn push(
+        &self,
+        path: &Path,
+        way: &mut Vec<Folder>,
+        ahead: &mut VecDeque<OsString>,
+    ) -> Result<(), PlaceError> {
+        let path = if path.is_absolute() {
+            way.truncate(1);
+            path.strip_prefix(&self.path)
+                .map_err(|_| PlaceError::Outside)?
+        } else {
+            path
+        };
+        for part in path.components().rev() {
+            match part {
+                Component::Normal(name) => ahead.push_front(name.to_owned()),
+                Component::ParentDir => ahead.push_front("..".into()),
+                Component::CurDir => {}
+                Component::RootDir | Component::Prefix(_) => return Err(PlaceError::Outside),
+            }
+        }
+        Ok(())
+    }
+}
