@@ -28,6 +28,7 @@ pub fn utf16_order(a: &str, b: &str) -> Ordering {
 
 /// The first bytes of a name as a number: where two differ, they are in the order of the names.
 #[must_use]
+#[inline]
 pub fn prefix(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let first = bytes

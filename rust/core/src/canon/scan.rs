@@ -16,12 +16,6 @@ pub(super) fn first_special(block: &[u8; BLOCK]) -> usize {
     (found | 1 << BLOCK).trailing_zeros() as usize
 }
 
-/// The position of the first `"`, `\` or control character in eight bytes, 8 if there is none.
-#[inline]
-pub(super) fn first_special_of_8(block: [u8; 8]) -> usize {
-    specials(u64::from_le_bytes(block)).trailing_zeros() as usize / 8
-}
-
 /// Fewer than eight bytes, filled up to eight; without a loop over them.
 #[inline]
 pub(super) fn short_word(bytes: &[u8], fill: u8) -> [u8; 8] {
@@ -50,19 +44,6 @@ pub(super) const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Sets the top bit of the first special byte; bits above that one mean nothing.
-#[inline]
-const fn specials(bytes: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    const TOPS: u64 = ONES << 7;
-    let quote = bytes ^ (ONES * b'"' as u64);
-    let backslash = bytes ^ (ONES * b'\\' as u64);
-    let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    (control | quote | backslash) & TOPS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,8 +57,6 @@ mod tests {
                     block[place] = byte;
                     let want = if is_special(byte) { place } else { BLOCK };
                     assert_eq!(first_special(&block), want);
-                    let half: [u8; 8] = block[..8].try_into().unwrap();
-                    assert_eq!(first_special_of_8(half), want.min(8));
                     let len = place.min(7);
                     let mut padded = [b' '; 8];
                     padded[..len].copy_from_slice(&block[..len]);

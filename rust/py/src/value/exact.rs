@@ -110,6 +110,14 @@ unsafe fn utf8<'a>(object: *mut ffi::PyObject) -> Result<&'a str> {
         if ffi::Py_TYPE(object) != &raw mut ffi::PyUnicode_Type {
             return Err(Unusual::Part);
         }
+        // Most strings are ASCII, whose text follows their header; 3.14 hides the header.
+        #[cfg(not(any(Py_3_14, PyPy, GraalPy)))]
+        if ffi::PyUnicode_IS_COMPACT_ASCII(object) != 0 {
+            let header: *const ffi::PyASCIIObject = object.cast();
+            let text =
+                std::slice::from_raw_parts(header.add(1).cast(), (*header).length.cast_unsigned());
+            return Ok(std::str::from_utf8_unchecked(text));
+        }
         let mut size = 0;
         let start: *const c_char = ffi::PyUnicode_AsUTF8AndSize(object, &raw mut size);
         if start.is_null() {
