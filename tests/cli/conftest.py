@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from hotloop.cli.app import invoke
 
 
 class Shell:
@@ -46,6 +49,27 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
+
+
+@pytest.fixture
+def inside(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same command without a process of its own, where a process is not the point: ten times quicker."""
+
+    def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.chdir(shell.folder)
+            for name in [name for name in os.environ if name.startswith(("HOTLOOP_", "OPENAI_"))]:
+                patch.delenv(name)
+            for name, value in (shell.env | env).items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            code = invoke(args)
+            said = capsys.readouterr()
+        return subprocess.CompletedProcess(args, code, said.out, said.err)
+
+    return run
 
 
 def failed(done: subprocess.CompletedProcess[str], code: int) -> str:
