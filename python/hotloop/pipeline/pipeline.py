@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .._core import cache_key
 from ..calls import Call, CallPath, Policy
@@ -21,7 +20,7 @@ from .versions import Version, Versions
 from .work import Done, decode, encode, work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Coroutine, Iterable
     from types import TracebackType
 
     from ..cache.base import Cache
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from ..tools import Tool, ToolRegistry
 
 __all__ = ["ToolPipeline"]
+
+T = TypeVar("T")
 
 
 class _Job:
@@ -235,22 +236,12 @@ class ToolPipeline:
         task = asyncio.current_task()
         if task is None or self._closed:
             raise ToolError("the pipeline is closed; run calls inside its `async with` block")
-        cached = False
-        done: Done | None = None
-        error: ToolError | None = None
+        error: ToolError
         nested = task in self._active
         self._active.add(task)
         try:
-            if timeout is None:
-                done, cached = await self._walk(job, priority)
-            else:
-                try:
-                    async with asyncio.timeout(timeout):
-                        done, cached = await self._walk(job, priority)
-                except TimeoutError as late:
-                    if isinstance(late, ToolTimeoutError):
-                        raise
-                    raise ToolTimeoutError(f"{job.call.name} had no result after {timeout:g} s") from late
+            walk = self._path.run(self._keyed(job, priority))
+            outcome = await (walk if timeout is None else _within(timeout, job.call.name, walk))
         except ToolError as failure:
             error = failure
         except asyncio.CancelledError:
@@ -258,39 +249,37 @@ class ToolPipeline:
             if not self._closed or task.uncancel():
                 raise
             error = ToolError(f"{job.call.name} was stopped: the pipeline was closed")
+        else:
+            if outcome.cache != "bypass":
+                self._counts[outcome.cache] += 1
+            value, content = outcome.value
+            self._counts["calls"] += 1
+            return ToolResult(job.call, value, content, None, outcome.cache == "hit", perf_counter() - job.start)
         finally:
             if not nested:
                 self._active.discard(task)
-        seconds = perf_counter() - job.start
         self._counts["calls"] += 1
-        if done is not None:
-            return ToolResult(job.call, done.value, done.content, None, cached, seconds)
         self._counts["failed"] += 1
         if isinstance(error, ToolTimeoutError):
             self._counts["timeouts"] += 1
-        return ToolResult(job.call, None, f"Error: {error}", error, False, seconds)
+        return ToolResult(job.call, None, f"Error: {error}", error, False, perf_counter() - job.start)
 
-    async def _walk(self, job: _Job, priority: Priority) -> tuple[Done, bool]:
-        """Walk the path."""
+    def _keyed(self, job: _Job, priority: Priority) -> Call[Done]:
+        """Return a job as a call for the path: with a key where its effect allows to join or to keep it."""
         tool, key, ttl = job.tool, None, None
         if tool is not None and job.error is None and tool.effect in ("pure", "read"):
             ttl = tool.cache_ttl
             key = self._key(job, tool) if self._dedupe or ttl is not None else None
-        outcome = await self._path.run(
-            Call(
-                "tool",
-                job.call.name if tool is None else tool.name,
-                key,
-                partial(self._work, job, priority),
-                partial(self._encode, job),
-                decode,
-                _PLAIN if ttl is None else Policy(ttl=ttl, namespace="tools"),
-                job.call.id,
-            )
+        return Call(
+            "tool",
+            job.call.name if tool is None else tool.name,
+            key,
+            lambda: self._work(job, priority),
+            lambda done: self._encode(job, done),
+            decode,
+            _PLAIN if ttl is None else Policy(ttl=ttl, namespace="tools"),
+            job.call.id,
         )
-        if key is not None:
-            self._counts[outcome.cache] += 1
-        return outcome.value, outcome.cache == "hit"
 
     def _key(self, job: _Job, tool: Tool) -> bytes | None:
         if tool.effect == "read":
@@ -315,7 +304,9 @@ class ToolPipeline:
         places = self._places
         if not places.try_take():
             await places.take(priority)
-        self._peak = max(self._peak, places.count - places.free)
+        running = places.count - places.free
+        if running > self._peak:
+            self._peak = running
         writes = job.access.writes
         if writes:
             self._versions.written(job.access)
@@ -333,6 +324,16 @@ def _is_undeclared(job: _Job) -> bool:
 
 
 _PLAIN = Policy(cache=False)
+
+
+async def _within(timeout: float, name: str, walk: Coroutine[Any, Any, T]) -> T:
+    try:
+        async with asyncio.timeout(timeout):
+            return await walk
+    except TimeoutError as error:
+        if isinstance(error, ToolTimeoutError):
+            raise
+        raise ToolTimeoutError(f"{name} had no result after {timeout:g} s") from error
 
 
 async def _end(tasks: list[asyncio.Task[ToolResult]]) -> None:

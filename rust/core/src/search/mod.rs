@@ -7,6 +7,8 @@
 mod folder;
 mod grep;
 mod root;
+#[cfg(test)]
+mod tests;
 
 pub use folder::{Entry, Folder, Kind};
 pub use grep::{Found, Limits, Match, Pattern, PatternError, grep};
