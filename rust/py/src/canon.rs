@@ -9,7 +9,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 use crate::error::raise;
 use crate::value;
 
-/// Text of this many bytes and more is parsed without the GIL.
+/// Text of this many bytes and more is parsed without the GIL: some 0.2 ms of work, against which handing the GIL over
+/// and taking it back (0.1 µs alone, more when another thread wants it) does not count.
 pub(crate) const DETACH_FROM: usize = 128 << 10;
 
 /// The canonical JSON (RFC 8785) of a Python value.
