@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import inspect
 import math
 import random
 import sys
@@ -32,6 +33,23 @@ def test_a_value_comes_back_as_the_same_object():
     assert cache.get(digest(2)) is None
     assert cache.get("other", value) is value
     assert cache.get("other", default=7) == 7
+
+
+def test_get_takes_its_arguments_in_every_form():
+    cache = HotCache(4)
+    cache.put(digest(1), 1)
+    assert cache.get(key=digest(1)) == cache.get(digest(1), default=2) == cache.get(default=2, key=digest(1)) == 1
+    assert cache.get(digest(2), 2) == cache.get(digest(2), default=2) == cache.get(key=digest(2), default=2) == 2
+    assert HotCache.get(cache, digest(1)) == 1
+    assert str(inspect.signature(cache.get)) == "(key, default=None)"
+    for wrong in ((), (digest(1), 2, 3)):
+        with pytest.raises(TypeError):
+            cache.get(*wrong)
+    for names in ({"other": 1}, {"key": digest(1)}):
+        with pytest.raises(TypeError):
+            cache.get(digest(1), **names)
+    with pytest.raises(TypeError):
+        HotCache.get("not a cache", digest(1))
 
 
 def test_equal_but_new_keys_find_the_entry():

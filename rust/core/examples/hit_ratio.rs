@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|line| Ok(Key::text(&line?)))
         .collect::<io::Result<Vec<_>>>()?;
     for capacity in std::env::args().skip(1) {
-        let cache = HotCache::with_seed(capacity.parse()?, None, SystemClock, 1)?;
+        let cache: HotCache<()> = HotCache::with_seed(capacity.parse()?, None, SystemClock, 1)?;
         for key in &keys {
             if cache.get(key, |()| (), &mut Dropped::new()).is_none() {
                 cache.put(key, (), Ttl::Never, 0, &mut Dropped::new());

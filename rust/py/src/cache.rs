@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use crate::gil::Interpreter;
 use hotloop_core::cache::{self, Clock, Dropped, Key, MAX_SIZE, Millis, SystemClock, Ttl};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -79,7 +80,7 @@ impl ManualClock {
     }
 }
 
-enum AnyClock {
+pub(crate) enum AnyClock {
     System(SystemClock),
     Manual(Py<ManualClock>),
 }
@@ -108,7 +109,7 @@ impl Clock for AnyClock {
 ///     ValueError: a limit is zero, negative, not a number or too large.
 #[pyclass(frozen, module = "hotloop._core")]
 pub(crate) struct HotCache {
-    core: cache::HotCache<Py<PyAny>, AnyClock>,
+    pub(crate) core: cache::HotCache<Py<PyAny>, AnyClock, Interpreter>,
     ttl: Ttl,
 }
 
@@ -139,26 +140,19 @@ impl HotCache {
         })
     }
 
-    /// The live value of a key.
-    ///
-    /// Args:
-    ///     key: 32 bytes, or a text.
-    ///     default: what to return where there is none.
-    ///
-    /// Raises:
-    ///     TypeError: the key is neither ``bytes`` nor ``str``.
-    ///     ValueError: the key is ``bytes`` of another length, or a ``str`` with a lone surrogate.
-    #[pyo3(signature = (key, default=None))]
+    /// `get` with its arguments as Python gives them; see the module `get`.
+    #[pyo3(name = "_get", signature = (key, default=None))]
     fn get<'py>(
         &self,
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = key.py();
         let mut dropped = Dropped::new();
-        let found = self
-            .core
-            .get(&key_of(key)?, |value| value.bind(py).clone(), &mut dropped);
+        let found = self.core.get(
+            &key_of(key)?,
+            |value| value.bind(key.py()).clone(),
+            &mut dropped,
+        );
         Ok(found.or(default))
     }
 
@@ -223,7 +217,7 @@ impl HotCache {
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.core.contains(&key_of(key)?, &mut Dropped::new()))
+        Ok(self.core.contains(&key_of(key)?))
     }
 
     fn __len__(&self) -> usize {
@@ -277,14 +271,22 @@ impl HotCache {
 /// The key that a Python object stands for.
 #[inline]
 fn key_of(key: &Bound<'_, PyAny>) -> PyResult<Key> {
+    if let Ok(bytes) = key.cast::<PyBytes>()
+        && let Ok(bytes) = bytes.as_bytes().try_into()
+    {
+        return Ok(Key::digest(bytes));
+    }
+    other_key_of(key)
+}
+
+/// The key that anything but 32 bytes stands for.
+#[inline(never)]
+fn other_key_of(key: &Bound<'_, PyAny>) -> PyResult<Key> {
     if let Ok(bytes) = key.cast::<PyBytes>() {
-        let bytes = bytes.as_bytes();
-        return bytes.try_into().map(Key::digest).map_err(|_| {
-            PyValueError::new_err(format!(
-                "a bytes key must have 32 bytes, like a SHA-256 digest; got {}",
-                bytes.len()
-            ))
-        });
+        let len = bytes.as_bytes().len();
+        return Err(PyValueError::new_err(format!(
+            "a bytes key must have 32 bytes, like a SHA-256 digest; got {len}"
+        )));
     }
     let Ok(text) = key.cast::<PyString>() else {
         let kind = key.get_type().fully_qualified_name()?;

@@ -14,7 +14,7 @@ use super::{
 /// Shares of the window, in thousandths.
 const WINDOWS: [usize; 4] = [10, 200, 600, 1000];
 /// Entries of a shadow, at most.
-const ENTRIES: usize = 512;
+const ENTRIES: usize = 256;
 /// Requests that a shadow sees between two judgements, at least.
 const FEWEST: u32 = 16;
 /// What a judgement still counts for at the next one.

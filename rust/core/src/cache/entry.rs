@@ -70,6 +70,17 @@ impl<V> Entry<V> {
         }
     }
 
+    /// Whether it is the entry of a key. Bit by bit and at once: a comparison of arrays would go through memory.
+    #[inline]
+    pub(super) fn has(&self, key: &Key) -> bool {
+        let differs = self
+            .words
+            .iter()
+            .zip(key.words)
+            .fold(0, |differs, (mine, other)| differs | mine ^ other);
+        differs == 0 && self.kind == key.kind
+    }
+
     /// The moment from which it is no longer served; [`Millis::MAX`] where there is none.
     pub(super) fn expires(&self) -> Millis {
         let expires = self.expires.get();

@@ -56,6 +56,19 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> u32 {
         let mut at = self.home(hash);
+        // Nearly every key that is there is in the first four buckets: which one, nobody could predict, so it is chosen
+        // without a branch.
+        if let Some(&[first, second, third, fourth]) =
+            self.buckets.get(at..).and_then(|rest| rest.first_chunk())
+        {
+            let hit = |bucket: u64| (bucket ^ hash) >> 32 == 0;
+            let last = if hit(third) { third } else { fourth };
+            let near = if hit(second) { second } else { last };
+            let bucket = if hit(first) { first } else { near };
+            if hit(bucket) && same(slot_of(bucket)) {
+                return slot_of(bucket);
+            }
+        }
         loop {
             let bucket = self.bucket(at);
             if bucket == EMPTY {

@@ -31,6 +31,7 @@ pub struct Key {
 impl Key {
     /// The key of 32 bytes, usually a digest.
     #[must_use]
+    #[inline]
     pub fn digest(bytes: &[u8; 32]) -> Self {
         Self::pack(bytes, Kind::Digest)
     }
@@ -53,6 +54,7 @@ impl Key {
         Self::pack(&Sha256::digest(text).into(), Kind::Hashed)
     }
 
+    #[inline]
     fn pack(bytes: &[u8; 32], kind: Kind) -> Self {
         let mut words = [0; 4];
         for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {

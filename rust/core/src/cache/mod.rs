@@ -16,18 +16,20 @@ mod recent;
 mod segments;
 mod sketch;
 mod stats;
-mod sync;
+pub mod sync;
 mod table;
 
 pub use clock::{Clock, Millis, SystemClock, Ttl};
 pub use key::Key;
 pub use stats::CacheStats;
+pub use sync::{Sharing, Threads};
 
 use budget::Budget;
 use key::KeyHasher;
+use lock_api::{RwLock, RwLockWriteGuard};
 use recent::Recent;
 use smallvec::SmallVec;
-use sync::{AtomicU64, Ordering, RwLock, RwLockWriteGuard};
+use sync::{AtomicU64, Ordering};
 use table::{Found, New, Table};
 
 /// Values that left a cache, for the caller to drop when it holds no lock.
@@ -38,6 +40,17 @@ const SHARD_ENTRIES: u64 = 2048;
 const MOST_SHARDS: u64 = 16;
 /// Slots are 32-bit numbers.
 const MOST_ENTRIES: u64 = 1 << 31;
+
+/// What [`HotCache::look_up`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup<R> {
+    /// A live value.
+    Live(R),
+    /// An entry whose time is over, and which is still held.
+    Expired,
+    /// No entry.
+    Missing,
+}
 
 /// A limit that a cache cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +76,15 @@ impl std::error::Error for LimitError {}
 pub const MAX_SIZE: u64 = entry::MAX_SIZE;
 
 /// One lock, the entries behind it, and the counters of look-ups.
-#[derive(Debug)]
-struct Shard<V> {
-    table: RwLock<Table<V>>,
+struct Shard<V, S: Sharing> {
+    table: RwLock<S::Lock, Table<V>>,
     hits: Recent,
     misses: AtomicU64,
 }
 
-impl<V> Shard<V> {
+impl<V, S: Sharing> Shard<V, S> {
     /// The table for a change, once the policy has heard of the hits so far.
-    fn change(&self) -> RwLockWriteGuard<'_, Table<V>> {
+    fn change(&self) -> RwLockWriteGuard<'_, S::Lock, Table<V>> {
         let mut table = self.table.write();
         table.catch_up(&self.hits);
         table
@@ -82,15 +94,14 @@ impl<V> Shard<V> {
 /// A bounded map from [`Key`] to `V` that any number of threads may use at once.
 ///
 /// The bounds hold exactly at every moment, over all shards together.
-#[derive(Debug)]
-pub struct HotCache<V, C = SystemClock> {
-    shards: Box<[Shard<V>]>,
+pub struct HotCache<V, C = SystemClock, S: Sharing = Threads> {
+    shards: Box<[Shard<V, S>]>,
     budget: Budget,
     hasher: KeyHasher,
     clock: C,
 }
 
-impl<V, C: Clock> HotCache<V, C> {
+impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
     /// An empty cache for `capacity` entries whose sizes add up to at most `max_bytes`.
     ///
     /// # Errors
@@ -146,7 +157,7 @@ impl<V, C: Clock> HotCache<V, C> {
         })
     }
 
-    fn shard_and_hash(&self, key: &Key) -> (Option<&Shard<V>>, u64) {
+    fn shard_and_hash(&self, key: &Key) -> (Option<&Shard<V, S>>, u64) {
         let hash = self.hasher.hash(key);
         #[expect(
             clippy::cast_possible_truncation,
@@ -159,52 +170,59 @@ impl<V, C: Clock> HotCache<V, C> {
     /// Shows the live value of `key` to `use_it`, or returns None.
     ///
     /// `use_it` runs under the shard's shared lock: it should copy a pointer and must not use the cache.
-    #[inline]
     pub fn get<R>(
         &self,
         key: &Key,
         use_it: impl FnOnce(&V) -> R,
         dropped: &mut Dropped<V>,
     ) -> Option<R> {
+        match self.look_up(key, use_it) {
+            Lookup::Live(value) => Some(value),
+            Lookup::Expired => {
+                self.drop_expired(key, dropped);
+                None
+            }
+            Lookup::Missing => None,
+        }
+    }
+
+    /// [`HotCache::get`] without the last step: an expired entry waits for [`HotCache::drop_expired`].
+    #[inline]
+    pub fn look_up<R>(&self, key: &Key, use_it: impl FnOnce(&V) -> R) -> Lookup<R> {
         let (Some(shard), hash) = self.shard_and_hash(key) else {
-            return None;
+            return Lookup::Missing;
         };
         let table = shard.table.read();
         let found = table.get(hash, key, || self.clock.now());
         if let Found::Live(slot, value) = found {
-            shard.hits.push(slot);
-            return Some(use_it(value));
+            shard.hits.push::<S>(slot);
+            return Lookup::Live(use_it(value));
         }
-        let expired = matches!(found, Found::Expired);
-        drop(table);
-        shard.misses.fetch_add(1, Ordering::Relaxed);
-        if expired {
-            self.drop_expired(shard, hash, key, dropped);
+        S::count(&shard.misses);
+        if matches!(found, Found::Expired) {
+            Lookup::Expired
+        } else {
+            Lookup::Missing
         }
-        None
     }
 
     /// Whether `key` has a live value; neither a hit nor a miss.
-    pub fn contains(&self, key: &Key, dropped: &mut Dropped<V>) -> bool {
+    pub fn contains(&self, key: &Key) -> bool {
         let (Some(shard), hash) = self.shard_and_hash(key) else {
             return false;
         };
-        let table = shard.table.read();
-        let found = table.get(hash, key, || self.clock.now());
-        let (live, expired) = (
-            matches!(found, Found::Live(..)),
-            matches!(found, Found::Expired),
-        );
-        drop(table);
-        if expired {
-            self.drop_expired(shard, hash, key, dropped);
-        }
-        live
+        matches!(
+            shard.table.read().get(hash, key, || self.clock.now()),
+            Found::Live(..)
+        )
     }
 
-    /// Drops an entry that was seen expired, unless somebody has renewed it since.
+    /// Drops the entry of `key` if its time is over; somebody may have renewed it since that was seen.
     #[cold]
-    fn drop_expired(&self, shard: &Shard<V>, hash: u64, key: &Key, dropped: &mut Dropped<V>) {
+    pub fn drop_expired(&self, key: &Key, dropped: &mut Dropped<V>) {
+        let (Some(shard), hash) = self.shard_and_hash(key) else {
+            return;
+        };
         let now = self.clock.now();
         let mut table = shard.change();
         if matches!(table.get(hash, key, || now), Found::Expired) {

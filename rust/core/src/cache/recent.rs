@@ -1,8 +1,8 @@
 //! The hits that the policy has not seen yet.
 
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::sync::{AtomicU32, AtomicU64, Ordering, Sharing};
 
-const KEPT: usize = 1024;
+const KEPT: usize = if cfg!(loom) { 2 } else { 1024 };
 
 /// Counts hits, and keeps the slots of the last ones for whoever changes the shard next.
 ///
@@ -18,7 +18,7 @@ impl Default for Recent {
     fn default() -> Self {
         Self {
             count: AtomicU64::new(0),
-            slots: [const { AtomicU32::new(0) }; KEPT],
+            slots: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
 }
@@ -35,8 +35,8 @@ fn place(number: u64) -> usize {
 impl Recent {
     /// Notes a hit. The caller shares the shard's lock.
     #[inline]
-    pub(super) fn push(&self, slot: u32) {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn push<S: Sharing>(&self, slot: u32) {
+        let number = S::count(&self.count);
         if let Some(kept) = self.slots.get(place(number)) {
             kept.store(slot, Ordering::Relaxed);
         }

@@ -1,47 +1,28 @@
-//! The standard library's lock and atomics, or loom's where the model checker runs (`--cfg loom`).
+//! How the threads that use a cache keep out of each other's way.
 
 #[cfg(loom)]
-use loom::sync::RwLock as Inner;
-#[cfg(loom)]
-pub(super) use loom::sync::{
-    RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
-use std::sync::RwLock as Inner;
-#[cfg(not(loom))]
-pub(super) use std::sync::{
-    RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use std::sync::{PoisonError, TryLockError};
+/// The lock of a shard, and the way to count what several threads do under its shared side.
+pub trait Sharing {
+    /// A lock that many hits share and one change holds alone.
+    type Lock: lock_api::RawRwLock;
 
-/// A lock that many hits share and one change holds alone.
-///
-/// It does not poison: what runs under it is this module and the caller's copying of one value, and a table is
-/// whole before and after each.
-#[derive(Debug)]
-pub(super) struct RwLock<T>(Inner<T>);
+    /// Adds one and returns what there was before.
+    fn count(counter: &AtomicU64) -> u64;
+}
 
-impl<T> RwLock<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self(Inner::new(value))
-    }
+/// For any number of threads that run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads;
 
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
+impl Sharing for Threads {
+    type Lock = parking_lot::RawRwLock;
 
-    pub(super) fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        match self.0.try_read() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn count(counter: &AtomicU64) -> u64 {
+        counter.fetch_add(1, Ordering::Relaxed)
     }
 }

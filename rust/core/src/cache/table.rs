@@ -75,7 +75,7 @@ impl<V> Table<V> {
         self.index.find(hash, |slot| {
             self.slots
                 .get(slot as usize)
-                .is_some_and(|entry| entry.key() == *key)
+                .is_some_and(|entry| entry.has(key))
         })
     }
 
@@ -134,9 +134,17 @@ impl<V> Table<V> {
             self.take(slot, budget, dropped);
         }
         while !budget.take(new.size) {
-            if !self.evict(budget, dropped) {
+            let victim = self.victim();
+            let Some(entry) = at(&mut self.slots, victim) else {
                 return Some(new);
+            };
+            self.evictions += 1;
+            // Usually the new entry just takes the room over.
+            if budget.resize(entry.size(), new.size) {
+                self.unlink(victim, dropped);
+                break;
             }
+            self.take(victim, budget, dropped);
         }
         self.add(new);
         None
@@ -165,26 +173,34 @@ impl<V> Table<V> {
 
     /// Takes an entry out and gives its room back.
     fn take(&mut self, slot: u32, budget: &Budget, dropped: &mut Dropped<V>) {
+        if let Some(entry) = at(&mut self.slots, slot) {
+            budget.give(entry.size());
+            self.unlink(slot, dropped);
+        }
+    }
+
+    /// Takes an entry out whose room somebody else has.
+    fn unlink(&mut self, slot: u32, dropped: &mut Dropped<V>) {
         let Some(entry) = at(&mut self.slots, slot) else {
             return;
         };
-        let Some(value) = entry.value.take() else {
-            return;
-        };
-        dropped.push(value);
-        budget.give(entry.size());
+        dropped.extend(entry.value.take());
         let hash = self.hasher.hash(&entry.key());
         self.index.remove(hash, slot);
         self.policy.removed(&mut self.slots, slot);
         self.free.push(slot);
     }
 
+    /// The slot of the entry that matters least, or [`NONE`].
+    fn victim(&mut self) -> u32 {
+        let hasher = &self.hasher;
+        self.policy
+            .victim(&mut self.slots, |entry| hasher.hash(&entry.key()))
+    }
+
     /// Drops the entry that matters least; false where there is none.
     pub(super) fn evict(&mut self, budget: &Budget, dropped: &mut Dropped<V>) -> bool {
-        let hasher = &self.hasher;
-        let slot = self
-            .policy
-            .victim(&mut self.slots, |entry| hasher.hash(&entry.key()));
+        let slot = self.victim();
         if slot == NONE {
             return false;
         }

@@ -1,0 +1,62 @@
+//! The lock of a cache where the interpreter's own lock does the work.
+
+#[cfg(not(Py_GIL_DISABLED))]
+mod held {
+    use hotloop_core::cache::sync::{AtomicU64, Ordering, Sharing};
+    use lock_api::{GuardNoSend, RawRwLock};
+
+    /// Nothing: whoever calls the core holds the GIL.
+    ///
+    /// The module is loaded by one interpreter only (`PyO3` refuses others), the binding calls the core while it holds
+    /// that one's GIL, and the core neither lets go of it nor runs Python code. So no two calls overlap.
+    pub(crate) struct NoLock;
+
+    // SAFETY: calls never overlap, so a lock that is free whenever it is asked for excludes all there is to exclude.
+    unsafe impl RawRwLock for NoLock {
+        const INIT: Self = Self;
+        type GuardMarker = GuardNoSend;
+
+        #[inline]
+        fn lock_shared(&self) {}
+
+        #[inline]
+        fn try_lock_shared(&self) -> bool {
+            true
+        }
+
+        #[inline]
+        unsafe fn unlock_shared(&self) {}
+
+        #[inline]
+        fn lock_exclusive(&self) {}
+
+        #[inline]
+        fn try_lock_exclusive(&self) -> bool {
+            true
+        }
+
+        #[inline]
+        unsafe fn unlock_exclusive(&self) {}
+    }
+
+    /// One thread at a time.
+    pub(crate) struct Interpreter;
+
+    impl Sharing for Interpreter {
+        type Lock = NoLock;
+
+        #[inline]
+        fn count(counter: &AtomicU64) -> u64 {
+            let before = counter.load(Ordering::Relaxed);
+            counter.store(before + 1, Ordering::Relaxed);
+            before
+        }
+    }
+}
+
+#[cfg(not(Py_GIL_DISABLED))]
+pub(crate) use held::Interpreter;
+
+/// Free-threaded Python has no such lock.
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) use hotloop_core::cache::Threads as Interpreter;
