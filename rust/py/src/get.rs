@@ -75,7 +75,7 @@ unsafe extern "C" fn get(
             Lookup::Live(value) => return value,
             // Attached a second time, so that PyO3 knows of it and drops at once.
             Lookup::Expired => {
-                Python::attach(|_| cache.get().core.drop_expired(&key, &mut Dropped::new()))
+                Python::attach(|_| cache.get().core.drop_expired(&key, &mut Dropped::new()));
             }
             Lookup::Missing => {}
         }
