@@ -53,8 +53,8 @@ def test_the_wheel_imports_in_an_empty_environment_and_pulls_only_what_the_core_
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     inside = str(venv / "bin" / "python")
-    pip = [inside, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--constraint", ROOT / "requirements.lock", *wheels], check=True)
+    pip = [inside, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--constraint", ROOT / "requirements.lock", *wheels], check=True)
     listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True).stdout
     installed = {entry["name"].lower().replace("_", "-") for entry in json.loads(listed)} - {"pip", "setuptools"}
     needed = {line.split(">")[0].split("<")[0] for line in requires("hotloop") or [] if "extra ==" not in line}

@@ -21,11 +21,7 @@ ANSWER = completion("Only here.txt is there.", usage=(80, 6, 0))
 @pytest.fixture
 def hosted(shell: Shell) -> Shell:
     (shell.folder / "here.txt").write_text("I am here")
-    shell.env |= {
-        "OPENAI_API_KEY": KEY,
-        "HOTLOOP_LLM_CLIENT__MAX_RETRIES": "0",
-        "HOTLOOP_RESPONSE_CACHE__CACHE_SAMPLED": "yes",
-    }
+    shell.env |= {"OPENAI_API_KEY": KEY, "HOTLOOP_LLM_CLIENT__MAX_RETRIES": "0"}
     return shell
 
 
@@ -70,6 +66,13 @@ def test_the_second_run_asks_nobody_and_counts_no_token(hosted: Shell) -> None:
     assert "turn 1  cache hit (sqlite), " in second.stderr
     assert json.loads(fresh.stdout)["cache_hits"] == 0
     assert asked == 3  # two of the first run, and the answer of the last
+
+
+def test_sampled_answers_can_be_kept_out_of_the_cache(hosted: Shell, inside) -> None:
+    with Origin(LOOK, ANSWER) as origin:
+        for _ in range(2):
+            inside("run", "What is there?", HOTLOOP_RESPONSE_CACHE__CACHE_SAMPLED="no", **at(origin))
+        assert len(origin.requests) == 3
 
 
 def test_quiet_prints_the_answer_alone(hosted: Shell, inside) -> None:

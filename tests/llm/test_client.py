@@ -307,3 +307,17 @@ async def test_a_cancelled_call_ends_its_request(origin):
             await call
         assert (await llm.chat(ASK, temperature=0)).text == "second"
     gate.set()
+
+
+async def test_a_large_answer_is_read_into_a_pooled_buffer_where_pooling_is_on(origin):
+    origin.script(completion("x" * 400_000))
+    for enabled, takes in ((True, 3), (False, 0)):
+        config = Config().replace(memory_pool={"enabled": enabled}, response_cache={"disk": False})
+        async with LLMClient("openai:m", base_url=origin.url, config=config) as llm:
+            kept = await llm.chat(ASK, temperature=0)
+            again = await llm.chat(ASK, temperature=0)
+            free = [await llm.chat(ASK) for _ in range(2)]
+            assert (again.cache, again.raw) == ("hit", kept.raw)
+            assert [len(reply.text) for reply in (kept, *free)] == [400_000] * 3
+            stats = llm.pool_stats()
+            assert (stats.takes, stats.reuses, stats.live) == (takes, max(0, takes - 1), 0)

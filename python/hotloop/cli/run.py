@@ -63,6 +63,8 @@ def run(
     folder = _workspace(workspace)
     if max_turns is not None:
         settings = settings.replace(agent_execution={"max_turns": max_turns})
+    if settings.response_cache.cache_sampled is None:
+        settings = settings.replace(response_cache={"cache_sampled": True})  # the same task has the same answer
     if no_cache:
         settings = settings.replace(response_cache={"enabled": False})
     chosen = choose_model(model, settings).model

@@ -84,7 +84,11 @@ class ResponseCacheConfig(Section):
         None, "The SQLite file; none for responses.db in the user's cache folder.", low=1, high=4096
     )
     disk_bytes: int = setting(1 << 30, "Bytes on disk at most.", low=1 << 16, high=_TIB)
-    cache_sampled: bool = setting(False, "Whether answers are stored although their request asks for chance.")
+    cache_sampled: bool | None = setting(
+        None,
+        "Whether answers are stored although their request leaves them to chance; none: `hotloop run` stores them, a "
+        "client does not.",
+    )
     single_flight: bool = setting(True, "Whether identical requests in flight share one execution.")
     namespace: str = setting("", "The group that answers belong to; groups share nothing.", low=0, high=256)
 

@@ -15,7 +15,7 @@ from .failures import status_error
 if TYPE_CHECKING:
     from .providers import Provider, Question
     from .usage import Meter
-    from .wire import Wire
+    from .wire import Answer, Wire
 
 __all__ = ["Attempt", "Read"]
 
@@ -23,7 +23,7 @@ _HEADERS = {"content-type": "application/json", "user-agent": "hotloop"}
 
 
 class Read(NamedTuple):
-    """An answer as it came, and decoded."""
+    """An answer as it came (empty for a call without a key, which nobody stores or joins), and decoded."""
 
     raw: bytes
     document: dict[str, Any]
@@ -65,10 +65,14 @@ class Attempt:
         body = self._body()
         provider = self._provider
         url = await provider.address()
-        answer = await self._wire.post(url, {**_HEADERS, **provider.headers()}, body, self._timeout)
-        if not 200 <= answer.status < 300:
-            raise status_error(answer, provider, url)
-        return Read(answer.body, provider.read(answer.body, self._question))
+
+        def use(answer: Answer) -> Read:
+            if not 200 <= answer.status < 300:
+                raise status_error(answer, provider, url)
+            document = provider.read(answer.body, self._question)
+            return Read(bytes(answer.body) if self._unchanged is not None else b"", document)
+
+        return await self._wire.post(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[AsyncIterator[bytes]]:

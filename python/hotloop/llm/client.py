@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from .._core import PoolStats
     from ..cache.base import Cache
     from ..config import Config
     from ..observe.events import Observer
@@ -87,7 +88,7 @@ class LLMClient:
         self.config = config
         self.provider: Provider = provider_of(model, base_url, api_key, config)
         settings = config.response_cache
-        self._sampled = settings.cache_sampled
+        self._sampled = bool(settings.cache_sampled)
         self._use = Policy(namespace=settings.namespace)
         self._pass = Policy(cache=False, join=False, namespace=settings.namespace)
         self._joins = settings.single_flight
@@ -98,7 +99,7 @@ class LLMClient:
             observer=observer,
             single_flight=settings.single_flight,
         )
-        self._wire = Wire(config.llm_client, http)
+        self._wire = Wire(config.llm_client, config.memory_pool, http)
         credential, self._shaping = _of_wire(http)
         credential = self.provider.credential or credential
         self._tenant = hmac.digest(credential.encode(), b"hotloop tenant 1", "sha256") if credential else b""
@@ -263,6 +264,10 @@ class LLMClient:
     def metrics(self) -> ClientMetrics:
         """Return the counters since the client was made."""
         return self._meter.read()
+
+    def pool_stats(self) -> PoolStats:
+        """Return the counters of the buffers that large responses are read into (`memory_pool`)."""
+        return self._wire.pool()
 
     @property
     def cache(self) -> Cache | None:

@@ -77,7 +77,7 @@ def _detail(answer: Answer) -> str:
     try:
         said: Any = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        if answer.body.lstrip()[:1] == b"<":
+        if bytes(answer.body[:200]).lstrip()[:1] == b"<":
             return "an HTML page"
         return brief(answer.body)
     for name in ("error", "message", "detail"):

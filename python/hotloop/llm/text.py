@@ -7,9 +7,9 @@ __all__ = ["brief"]
 _LONGEST = 200
 
 
-def brief(text: bytes | str) -> str:
+def brief(text: bytes | memoryview | str) -> str:
     """Return the beginning of `text` as one printable line."""
-    if isinstance(text, bytes):
-        text = text[: 4 * _LONGEST].decode("utf-8", "replace")
+    if not isinstance(text, str):
+        text = bytes(text[: 4 * _LONGEST]).decode("utf-8", "replace")
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * _LONGEST]).split())
     return f"{line[:_LONGEST]}…" if len(line) > _LONGEST else line

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx2
 
+from .._core import BufferPool
 from ..errors import MissingExtraError, ModelConnectionError, ModelTimeoutError
 from .text import brief
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 
-    from ..config.sections import LLMClientConfig
+    from .._core import PoolStats
+    from ..config.sections import LLMClientConfig, MemoryPoolConfig
 
 __all__ = ["Answer", "Wire"]
+
+T = TypeVar("T")
+
+_POOLED_FROM = 256 << 10
+"""Bytes from which a body is read into a pooled buffer; smaller ones malloc keeps ready as well."""
+_POOLED_TO = 64 << 20
+"""A server that announces more is not believed: its body grows as it comes."""
 
 
 class Answer(NamedTuple):
@@ -26,7 +35,7 @@ class Answer(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | memoryview
 
 
 class Wire:
@@ -37,11 +46,16 @@ class Wire:
 
     Args:
         settings: timeouts, connections and HTTP versions.
+        memory: the buffers that large responses are read into.
         http: a client to use as it is, and not to close; None for clients of our own.
     """
 
-    def __init__(self, settings: LLMClientConfig, http: httpx2.AsyncClient | None = None) -> None:
+    def __init__(
+        self, settings: LLMClientConfig, memory: MemoryPoolConfig, http: httpx2.AsyncClient | None = None
+    ) -> None:
         self._settings = settings
+        self._pools = memory.enabled
+        self._pool = BufferPool(memory.max_buffers, memory.max_bytes)
         self._http = http
         self._open: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[httpx2.AsyncClient]]
@@ -49,8 +63,19 @@ class Wire:
         self._tls: ssl.SSLContext | None = None
         self._timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None) -> Answer:
-        """Send a request and return the whole response; `patience` is the longest silence, None for the settings'.
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None, use: Callable[[Answer], T]
+    ) -> T:
+        """Send a request and return what `use` makes of the whole response.
+
+        The body of a large response lies in a pooled buffer, and is there only while `use` runs.
+
+        Args:
+            url: where to.
+            headers: the request's.
+            body: the request's.
+            patience: seconds that the server may be silent; None for the settings'.
+            use: reads the response.
 
         Raises:
             ModelConnectionError: the server could not be reached, or went away.
@@ -59,8 +84,29 @@ class Wire:
         client = self._http or await self._client(url)
         request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
         with self._failures(url, patience):
-            response = await client.send(request)
-        return Answer(response.status_code, response.headers, response.content)
+            response = await client.send(request, stream=True)
+        try:
+            size = self._pooled_size(response)
+            if not size:
+                with self._failures(url, patience):
+                    content = await response.aread()
+                return use(Answer(response.status_code, response.headers, content))
+            with self._pool.take(size) as buffer:
+                with self._failures(url, patience):
+                    async for chunk in response.aiter_bytes():
+                        buffer.write(chunk)
+                with buffer.view() as view:
+                    return use(Answer(response.status_code, response.headers, view))
+        finally:
+            await response.aclose()
+
+    def _pooled_size(self, response: httpx2.Response) -> int:
+        """Return the size of a body that is worth a pooled buffer, else 0."""
+        length = response.headers.get("content-length", "")
+        if not self._pools or not length.isdecimal() or "content-encoding" in response.headers:
+            return 0
+        size = int(length)
+        return size if _POOLED_FROM <= size <= _POOLED_TO else 0
 
     @asynccontextmanager
     async def stream(
@@ -141,6 +187,10 @@ class Wire:
         finally:
             self._open.pop(loop, None)
             await client.aclose()
+
+    def pool(self) -> PoolStats:
+        """Return the counters of the buffers."""
+        return self._pool.stats()
 
     async def aclose(self) -> None:
         """Close the client of the running loop; those of other loops close with their loops."""

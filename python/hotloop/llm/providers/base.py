@@ -80,7 +80,7 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """End what `address` started."""
 
-    def read(self, raw: bytes, question: Question) -> dict[str, Any]:
+    def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:
         """Return an answer in the shape of OpenAI's chat completions.
 
         Raises:

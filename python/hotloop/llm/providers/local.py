@@ -89,7 +89,7 @@ class LocalProvider:
             head["stream_options"] = {"include_usage": True}
         return Question(head, prompt.messages)
 
-    def read(self, raw: bytes, question: Question) -> dict[str, Any]:
+    def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:
         """Return the answer; a call that the grammar asked for becomes a tool call."""
         answer = read_completion(raw)
         if "grammar" in question.head:

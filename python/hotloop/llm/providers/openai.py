@@ -84,7 +84,7 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         """Nothing was started."""
 
-    def read(self, raw: bytes, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
+    def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
         """Return the answer."""
         return read_completion(raw)
 
@@ -115,7 +115,7 @@ def endpoint(base: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
-def read_completion(raw: bytes) -> dict[str, Any]:
+def read_completion(raw: bytes | memoryview) -> dict[str, Any]:
     """Decode a whole chat completion.
 
     Raises:
