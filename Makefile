@@ -12,8 +12,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CARGO := cargo
 
+# The task is text: what looks like make's or the shell's syntax in it means nothing.
 TASK ?=
-export HOTLOOP_MAKE_TASK := $(or $(value TASK),Which file defines the tool decorator?)
+override TASK := $(value TASK)
+export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the tool decorator?)
 
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
@@ -22,7 +24,7 @@ SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
-	@$(BIN)/hotloop run "$$HOTLOOP_MAKE_TASK" --workspace .
+	@$(BIN)/hotloop run --workspace . -- "$$HOTLOOP_MAKE_TASK"
 
 test: $(VENV)/test.stamp
 	$(CARGO) test --quiet --locked
