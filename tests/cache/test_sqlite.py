@@ -1,6 +1,7 @@
 """The disk tier: a real file, several processes, and files that are not ours."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -132,6 +133,26 @@ async def test_a_locked_file_is_a_miss_and_an_error_and_not_a_failure(tmp_path):
     assert await cache.get(key(1)) is None
     assert cache.stats()[0].errors == 1
     await cache.aclose()
+
+
+@pytest.mark.parametrize("damage", ["meta = '{bad'", "expires = 'soon'", "used = 'once'"])
+async def test_a_row_that_another_program_wrote_is_a_miss_and_an_error(cache, damage):
+    await cache.put(key(1), Record(b"x", 0.0))
+    with contextlib.closing(sqlite3.connect(cache.path, isolation_level=None)) as other:
+        other.execute(f"UPDATE records SET {damage}")
+    assert await cache.get(key(1)) is None
+    assert cache.stats()[0].errors == 1
+    await cache.put(key(1), Record(b"y", 0.0))
+    assert (await cache.get(key(1))).record.payload == b"y"
+
+
+async def test_a_tier_that_was_closed_answers_nothing_and_fails_no_call(tmp_path):
+    cache = SqliteCache(tmp_path / "c.db")
+    await cache.aclose()
+    await cache.put(key(1), Record(b"x", 0.0))
+    assert await cache.get(key(1)) is None
+    with pytest.raises(CacheError, match="closed"):
+        await cache.clear()
 
 
 _WRITER = """

@@ -197,8 +197,12 @@ class SqliteCache:
     async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError as error:
+            raise CacheError(f"{self.path}: the tier is closed") from error
         except sqlite3.Error as error:
             raise CacheError(f"{self.path}: {error}") from error
+        except (TypeError, ValueError) as error:  # another program wrote into the file
+            raise CacheError(f"{self.path}: a damaged record: {error}") from error
 
     async def _try(self, work: Callable[[], T]) -> T | None:
         try:
