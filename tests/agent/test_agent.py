@@ -10,7 +10,7 @@ import pytest
 import hotloop
 from hotloop import Agent, Config, Conversation, LLMClient, MemoryCache
 from hotloop.agent import RunFinished, ToolFinished, ToolStarted, TurnFinished, TurnStarted
-from hotloop.errors import MaxTurnsError, ModelStatusError, ToolDefinitionError
+from hotloop.errors import MaxTurnsError, ModelResponseError, ModelStatusError, ToolDefinitionError
 from support.origin import Answer, Origin, completion
 
 
@@ -127,6 +127,13 @@ async def test_a_run_ends_when_its_turns_are_used_up(origin, client):
 async def test_the_models_error_ends_the_run(origin, client):
     origin.script(Answer(status=400, body={"error": {"message": "bad"}}))
     with pytest.raises(ModelStatusError):
+        await Agent(client).run("go")
+
+
+async def test_a_message_that_cannot_be_kept_is_the_servers_error(origin, client):
+    odd = {"role": "assistant", "content": "x", "stamp": 2**63 - 1}
+    origin.script(Answer(body={"choices": [{"message": odd}]}))
+    with pytest.raises(ModelResponseError, match=r"cannot be kept: \$.stamp"):
         await Agent(client).run("go")
 
 

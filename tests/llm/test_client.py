@@ -58,6 +58,20 @@ async def test_tool_calls_carry_their_arguments_as_the_model_wrote_them(origin):
     assert reply.text == ""
 
 
+@pytest.mark.parametrize("role", [{}, {"role": None}, {"role": "model"}])
+async def test_the_message_is_the_assistants_whatever_the_server_calls_it(origin, role):
+    origin.script(Answer(body={"choices": [{"message": {**role, "content": "Hello"}}]}))
+    async with client(origin) as llm:
+        assert (await llm.chat(ASK)).message == {"role": "assistant", "content": "Hello"}
+
+
+async def test_parts_of_an_answer_that_are_no_text_are_not_its_text(origin):
+    parts = [{"type": "text", "text": "Hel"}, {"type": "audio"}, {"text": 5}, {"text": None}, {"text": "lo"}]
+    origin.script(Answer(body={"choices": [{"message": {"role": "assistant", "content": parts}}]}))
+    async with client(origin) as llm:
+        assert (await llm.chat(ASK)).text == "Hello"
+
+
 async def test_a_tool_describes_itself(origin):
     class Described:
         def schema(self, provider):

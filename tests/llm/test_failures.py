@@ -8,13 +8,15 @@ import pytest
 from hotloop import Config, LLMClient, MemoryCache
 from hotloop.calls import Retry
 from hotloop.errors import (
+    ConfigError,
     ModelConnectionError,
+    ModelError,
     ModelResponseError,
     ModelStatusError,
     ModelTimeoutError,
 )
 from hotloop.llm.failures import retry_after
-from support.origin import Answer, Origin, completion
+from support.origin import Answer, Origin, completion, data, streamed
 
 ASK = [{"role": "user", "content": "Hi"}]
 ONCE = Retry(attempts=1)
@@ -144,3 +146,45 @@ async def test_the_servers_wait_is_in_the_error(origin):
 )
 def test_retry_after(headers, seconds):
     assert retry_after(headers, now=lambda: 10.0) == seconds
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, {"error": {"message": "no such key: sk-secret"}}),
+        Answer(200, {"error": {"key": "sk-secret"}}),
+        Answer(200, {"you said": "sk-secret"}),
+        Answer(200, "you said sk-secret"),
+        Answer(302, headers={"location": "/login?key=sk-secret"}),
+        Answer(401, {"error": {"message": "x" * 195 + "sk-secret"}}),
+        Answer(500, "x" * 195 + "sk-secret"),
+        streamed(data({"error": {"message": "no such key: sk-secret"}})),
+        streamed(data({"choices": ["sk-secret"]})),
+    ],
+)
+async def test_a_key_that_the_server_repeats_is_not_shown(origin, answer):
+    async def ask(llm):
+        if answer.chunks is None:
+            return await llm.chat(ASK)
+        async with llm.stream(ASK) as events:
+            return [event async for event in events]
+
+    origin.script(answer)
+    async with client(origin) as llm:
+        with pytest.raises(ModelError) as caught:
+            await ask(llm)
+    assert "sk-s" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(origin, monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    async with client(origin) as llm:
+        assert (await llm.chat(ASK)).text == "Hello"
+
+
+async def test_a_proxy_that_is_none_is_one_line(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "foo://x")
+    async with LLMClient("openai:m", base_url="http://models.invalid/v1", api_key="k", retry=ONCE) as llm:
+        with pytest.raises(ConfigError, match="proxy"):
+            await llm.chat(ASK)

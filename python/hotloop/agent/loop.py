@@ -7,7 +7,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..errors import MaxTurnsError
+from ..errors import CanonicalError, MaxTurnsError, ModelResponseError
 from ..llm import Usage
 from .events import AgentEvent, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from .state import RunState, State
@@ -111,7 +111,10 @@ class Run(Generic[T]):
         reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._output.params)
         self._usage += reply.usage
         self._emit(TurnFinished(self._turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
-        self.conversation.append(reply.message)
+        try:
+            self.conversation.append(reply.message)
+        except CanonicalError as error:
+            raise ModelResponseError(f"the model's message cannot be kept: {error}") from error
         return reply
 
     async def _work(self, calls: list[ToolCall]) -> None:

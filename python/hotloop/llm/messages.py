@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from ..toolcall import ToolCall
 from .usage import Usage
@@ -25,8 +25,8 @@ class View(Protocol):
 class ToolLike(Protocol):
     """Anything that can describe itself to a model as a tool."""
 
-    def schema(self, provider: str) -> dict[str, Any]:
-        """Return the description in the shape that `provider` ("openai") takes."""
+    def schema(self, provider: Literal["openai"]) -> dict[str, Any]:
+        """Return the description in the shape that `provider` takes."""
 
 
 Messages = Sequence[Mapping[str, Any]] | View
@@ -91,7 +91,8 @@ class Reply:
         if isinstance(content, str):
             return content
         if isinstance(content, list):  # parts
-            return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+            texts = (part.get("text") for part in content if isinstance(part, dict))
+            return "".join(text for text in texts if isinstance(text, str))
         return ""
 
     @property

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 from .._core import BufferPool
-from ..errors import MissingExtraError, ModelConnectionError, ModelTimeoutError
+from ..errors import ConfigError, MissingExtraError, ModelConnectionError, ModelTimeoutError
 from .text import brief
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _POOLED_FROM = 256 << 10
 """Bytes from which a body is read into a pooled buffer; smaller ones malloc keeps ready as well."""
 _POOLED_TO = 64 << 20
 """A server that announces more is not believed: its body grows as it comes."""
+
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
+"""This machine, which no proxy of the environment can reach for us: the embedded model's server is here."""
 
 
 class Answer(NamedTuple):
@@ -163,15 +166,15 @@ class Wire:
         if found is None:
             for other in [other for other in self._open if other.is_closed()]:
                 del self._open[other]
-            life = self._life(loop, url.startswith("https:"))
+            life = self._life(loop, httpx2.URL(url))
             found = self._open[loop] = await anext(life), life
         return found[0]
 
-    async def _life(self, loop: asyncio.AbstractEventLoop, tls: bool) -> AsyncGenerator[httpx2.AsyncClient]:
+    async def _life(self, loop: asyncio.AbstractEventLoop, url: httpx2.URL) -> AsyncGenerator[httpx2.AsyncClient]:
         """Hold a client open until it is closed: an event loop that ends closes its generators first."""
         settings = self._settings
         connections = settings.max_connections
-        if self._tls is None and tls:
+        if self._tls is None and url.scheme == "https":
             self._tls = httpx2.create_ssl_context()
         try:
             client = httpx2.AsyncClient(
@@ -179,7 +182,10 @@ class Wire:
                 http2=settings.http2,
                 timeout=self._timeout,
                 limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+                trust_env=url.host not in _HERE,
             )
+        except ValueError as error:
+            raise ConfigError(f"the proxy that the environment names cannot be used: {brief(str(error))}") from error
         except ImportError as error:
             raise MissingExtraError("HTTP/2 (llm_client.http2)", "http2") from error
         try:

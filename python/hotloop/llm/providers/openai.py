@@ -86,7 +86,7 @@ class OpenAIProvider:
 
     def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
         """Return the answer."""
-        return read_completion(raw)
+        return read_completion(raw, self.credential)
 
     def storable(self, answer: dict[str, Any]) -> bool:
         """Whether no choice was filtered."""
@@ -94,7 +94,7 @@ class OpenAIProvider:
 
     def stream(self, question: Question) -> OpenAIStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
-        return OpenAIStream()
+        return OpenAIStream(self.credential)
 
 
 def endpoint(base: str, path: str) -> str:
@@ -115,8 +115,8 @@ def endpoint(base: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
-def read_completion(raw: bytes | memoryview) -> dict[str, Any]:
-    """Decode a whole chat completion.
+def read_completion(raw: bytes | memoryview, secret: str = "") -> dict[str, Any]:
+    """Decode a whole chat completion; what is said of others is said without `secret`.
 
     Raises:
         ModelError: the bytes report an error, or are something else.
@@ -124,17 +124,19 @@ def read_completion(raw: bytes | memoryview) -> dict[str, Any]:
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise ModelResponseError(f"the server's answer is not JSON but {brief(raw)!r}") from None
+        raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, secret)!r}") from None
     if not isinstance(answer, dict):
-        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw)!r}")
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secret)!r}")
     if answer.get("error") is not None:
-        raise reported(answer["error"])
+        raise reported(answer["error"], secret)
     try:
         whole = all(_is_message(choice["message"]) for choice in answer["choices"]) and bool(answer["choices"])
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw)!r}")
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secret)!r}")
+    for choice in answer["choices"]:
+        choice["message"]["role"] = "assistant"  # some servers leave it out, or have a word of their own
     return answer
 
 
@@ -149,11 +151,12 @@ def _is_message(message: Any) -> bool:
     )
 
 
-def reported(error: Any) -> ModelError:
+def reported(error: Any, secret: str) -> ModelError:
     """Return the exception for an error that a server reports where an answer should be."""
     detail = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
-    text = f"the server reported an error: {brief(detail if isinstance(detail, str) else orjson.dumps(error))}"
+    said = detail if isinstance(detail, str) else orjson.dumps(error)
+    text = f"the server reported an error: {brief(said, secret)}"
     if isinstance(code, int) and 400 <= code < 600:
         return ModelStatusError(text, code)
     return ModelResponseError(text)
@@ -162,7 +165,8 @@ def reported(error: Any) -> ModelError:
 class OpenAIStream:
     """Reads the chunks of one streamed chat completion and puts the whole answer together."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str = "") -> None:
+        self._secret = secret
         self._answer: dict[str, Any] = {}
         self._message: dict[str, Any] = {"role": "assistant", "content": None}
         self._text: list[str] = []
@@ -181,7 +185,7 @@ class OpenAIStream:
         try:
             chunk = orjson.loads(data)
             if name == b"error" or chunk.get("error") is not None:
-                raise reported(chunk.get("error", chunk))
+                raise reported(chunk.get("error", chunk), self._secret)
             events: list[StreamEvent] = []
             for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
@@ -191,7 +195,9 @@ class OpenAIStream:
             if chunk.get("usage") is not None:
                 self._answer["usage"] = chunk["usage"]
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            raise ModelResponseError(f"the server's stream holds no chat completion but {brief(data)!r}") from None
+            raise ModelResponseError(
+                f"the server's stream holds no chat completion but {brief(data, self._secret)!r}"
+            ) from None
         return events
 
     def _choice(self, choice: dict[str, Any], events: list[StreamEvent]) -> None:
