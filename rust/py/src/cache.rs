@@ -110,7 +110,7 @@ impl Clock for AnyClock {
 #[pyclass(frozen, module = "hotloop._core")]
 pub(crate) struct HotCache {
     pub(crate) core: cache::HotCache<Py<PyAny>, AnyClock, Interpreter>,
-    ttl: Ttl,
+    pub(crate) ttl: Ttl,
 }
 
 #[pymethods]
@@ -140,7 +140,7 @@ impl HotCache {
         })
     }
 
-    /// `get` with its arguments as Python gives them; see the module `get`.
+    /// `get` with its arguments as Python gives them; see the module `direct`.
     #[pyo3(name = "_get", signature = (key, default=None))]
     fn get<'py>(
         &self,
@@ -156,23 +156,8 @@ impl HotCache {
         Ok(found.or(default))
     }
 
-    /// Stores a value in the place of any older one of the key; others may be evicted for it.
-    ///
-    /// A value larger than ``max_bytes`` is not stored, and the older value of its key is dropped with it.
-    ///
-    /// Args:
-    ///     key: 32 bytes, or a text.
-    ///     value: any object.
-    ///     ttl: seconds for which to serve it, in place of the cache's own; ``inf``: no limit.
-    ///     size: what it counts for in ``max_bytes``; by default the length in bytes of ``bytes``, ``bytearray``,
-    ///         ``memoryview`` and ``str`` (1, 2 or 4 a character, as Python stores it), and ``sys.getsizeof`` of
-    ///         anything else, which leaves out what a container refers to.
-    ///
-    /// Raises:
-    ///     TypeError: the key is neither ``bytes`` nor ``str``.
-    ///     ValueError: the key is ``bytes`` of another length, or a ``str`` with a lone surrogate; the ttl is not a
-    ///         positive number; the size is negative or 2^48 or more.
-    #[pyo3(signature = (key, value, *, ttl=None, size=None))]
+    /// `put` with its arguments as Python gives them; see the module `direct`.
+    #[pyo3(name = "_put", signature = (key, value, *, ttl=None, size=None))]
     fn put(
         &self,
         key: &Bound<'_, PyAny>,

@@ -2,8 +2,8 @@
 
 mod cache;
 mod canon;
+mod direct;
 mod error;
-mod get;
 mod gil;
 mod key;
 mod pool;
@@ -34,7 +34,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::get::install(module.py())?;
+        crate::direct::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         let profile = if cfg!(debug_assertions) {
             "debug"

@@ -6,7 +6,7 @@ pub(super) const NONE: u32 = u32::MAX;
 const EMPTY: u64 = u64::MAX;
 const SMALLEST: usize = 8;
 
-/// A table of 8-byte buckets, each 32 bits of the hash and the slot, at most three quarters full.
+/// A table of 8-byte buckets, each 32 bits of the hash and the slot, at most four sevenths full.
 ///
 /// A bucket's home is its hash times the number of buckets, so the number can be any and a full cache wastes
 /// nothing on a power of two. Removal closes the gap, so there are no tombstones and a probe never grows with age.
@@ -83,10 +83,10 @@ impl Index {
 
     /// Adds a slot that is not in it; `most` is how many there will ever be, so that the last growth is exact.
     pub(super) fn insert(&mut self, hash: u64, slot: u32, most: usize) {
-        if (self.used + 1).saturating_mul(4) > self.buckets.len().saturating_mul(3) {
+        if (self.used + 1).saturating_mul(7) > self.buckets.len().saturating_mul(4) {
             let wanted = self.buckets.len().saturating_mul(2);
-            let enough = most.saturating_add(most / 3).saturating_add(2);
-            let least = (self.used + 2).saturating_mul(3) / 2;
+            let enough = most.saturating_add(most / 4 * 3).saturating_add(8);
+            let least = (self.used + 2).saturating_mul(2);
             self.resize(wanted.min(enough).max(least).max(SMALLEST));
         }
         self.place(pack(hash, slot));
