@@ -4,6 +4,7 @@
 #   make test             all tests and checks
 #   make lint             the checks alone
 #   make lock             bring requirements.lock up to date
+#   make model           every interleaving of the hot cache's threads, up to a bound (loom)
 #   make clean            forget what was built
 
 PYTHON ?= python3
@@ -47,6 +48,11 @@ lock:
 	{ head -n 1 requirements.lock; \
 	  target/lock/bin/python -m pip freeze --all --exclude hotloop --exclude setuptools; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+
+model: export RUSTFLAGS = --cfg loom
+model:
+	$(CARGO) test --quiet --release --package hotloop-core --target-dir target/loom --lib loom
+	$(CARGO) test --quiet --release --package hotloop-core --target-dir target/loom --test cache_loom
 
 clean:
 	rm -rf $(VENV) dist target

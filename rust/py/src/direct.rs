@@ -142,12 +142,8 @@ unsafe extern "C" fn put(
         let cache = Borrowed::from_ptr(py, cache).cast_unchecked::<HotCache>();
         let value = Borrowed::from_ptr(py, value).to_owned().unbind();
         // Attached a second time, so that PyO3 knows of it and drops at once.
-        Python::attach(|_| {
-            cache
-                .get()
-                .core
-                .put(&key, value, cache.get().ttl, size, &mut Dropped::new())
-        });
+        let HotCache { core, ttl } = cache.get();
+        Python::attach(|_| core.put(&key, value, *ttl, size, &mut Dropped::new()));
         ffi::Py_NewRef(ffi::Py_None())
     }
 }

@@ -75,3 +75,48 @@ fn add(counter: &AtomicU64, amount: u64, limit: u64) -> bool {
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(not(loom))]
+    #[test]
+    fn what_does_not_fit_takes_nothing() {
+        let budget = Budget::new(2, 100);
+        assert!(budget.take(60));
+        assert!(!budget.take(41));
+        assert_eq!((budget.entries(), budget.bytes()), (1, 60));
+        assert!(budget.take(40));
+        assert!(!budget.take(0));
+        assert!(!budget.resize(40, 41));
+        assert!(budget.resize(40, 0) && budget.resize(60, 100));
+        assert!(!budget.resize(0, u64::MAX));
+        budget.give(100);
+        assert_eq!((budget.entries(), budget.bytes()), (1, 0));
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn loom_threads_never_take_more_than_there_is() {
+        use loom::{sync::Arc, thread};
+        loom::model(|| {
+            let budget = Arc::new(Budget::new(1, 10));
+            let taker = |size| {
+                let budget = Arc::clone(&budget);
+                move || {
+                    let taken = budget.take(size);
+                    assert!(budget.entries() <= 1 && budget.bytes() <= 10);
+                    if taken {
+                        assert!(budget.bytes() >= size);
+                        budget.give(size);
+                    }
+                }
+            };
+            let other = thread::spawn(taker(10));
+            taker(7)();
+            other.join().unwrap();
+            assert_eq!((budget.entries(), budget.bytes()), (0, 0));
+        });
+    }
+}
