@@ -1,5 +1,6 @@
 """What a server can do wrong, and the one line that comes of it."""
 
+import asyncio
 import socket
 import threading
 
@@ -174,6 +175,19 @@ async def test_a_key_that_the_server_repeats_is_not_shown(origin, answer):
         with pytest.raises(ModelError) as caught:
             await ask(llm)
     assert "sk-s" not in str(caught.value)
+
+
+async def test_waiting_for_a_connection_of_ours_is_no_silence_of_the_server(origin):
+    gate = threading.Event()
+    origin.script(Answer(200, completion().body, gate=gate), completion())
+    config = Config().replace(llm_client={"max_connections": 1}, response_cache={"enabled": False})
+    async with client(origin, config=config) as llm:
+        first = asyncio.create_task(llm.chat(ASK))
+        await asyncio.to_thread(origin.wait_for, 1)
+        second = asyncio.create_task(llm.chat(ASK, timeout=0.05))  # shorter than it has to wait
+        await asyncio.wait([second], timeout=0.2)
+        gate.set()
+        assert [(await call).text for call in (first, second)] == ["Hello", "Hello"]
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])

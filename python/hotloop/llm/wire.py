@@ -64,7 +64,7 @@ class Wire:
             asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[httpx2.AsyncClient]]
         ] = WeakKeyDictionary()
         self._tls: ssl.SSLContext | None = None
-        self._timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
+        self._timeout = self._limits(settings.timeout)
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None, use: Callable[[Answer], T]
@@ -136,7 +136,10 @@ class Wire:
                 yield chunk
 
     def _limits(self, patience: float | None) -> httpx2.Timeout:
-        return self._timeout if patience is None else httpx2.Timeout(patience, connect=self._settings.connect_timeout)
+        if patience is None:
+            return self._timeout
+        # Waiting for one of our own connections is no silence of the server's, and has no limit.
+        return httpx2.Timeout(patience, connect=self._settings.connect_timeout, pool=None)
 
     @contextmanager
     def _failures(self, url: str, patience: float | None) -> Generator[None]:
