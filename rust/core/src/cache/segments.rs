@@ -80,7 +80,7 @@ impl Segments {
         &mut self,
         slots: &mut [N],
         window: usize,
-        frequency: impl Fn(&N) -> u8,
+        frequency: impl Fn(&N) -> u64,
     ) -> u32 {
         let len = self.len();
         let most_window = (len * window / 1000).max(1);

@@ -1,14 +1,13 @@
 //! How often a key was asked for lately, also one that is not held.
 
-/// Counters of a block: one cache line.
-const COUNTERS: usize = 128;
+/// Sixteen counters of four bits in each word; together one cache line.
+type Block = [u64; 8];
+
 /// Entries that share a block before there are twice as many.
 const SHARED: usize = 8;
 /// Times the entries: how many requests make lately.
 const SAMPLE: usize = 16;
-const HIGHEST: u8 = 15;
-
-type Block = [u8; COUNTERS / 2];
+const HIGHEST: u64 = 15;
 
 /// A count-min sketch of four-bit counters, four to a key, all in one block, that halves itself now and then.
 #[derive(Debug)]
@@ -28,18 +27,24 @@ impl Default for Sketch {
     }
 }
 
-/// Where a key is counted in its block; the lowest bits, which pick the shard, are the same for all of its keys.
-fn places(hash: u64) -> [u64; 4] {
-    [4, 11, 18, 25].map(|shift| hash >> shift & (COUNTERS as u64 - 1))
+/// Where a key is counted in its block: four words and the bits in them.
+///
+/// The lowest bits of the hash pick the shard, so they are the same for all of its keys.
+fn places(hash: u64) -> [(usize, u64); 4] {
+    [0, 1, 2, 3].map(|row| {
+        let bits = hash >> (4 + 5 * row);
+        (2 * row + (bits & 1) as usize, (bits >> 1 & 15) * 4)
+    })
 }
 
-fn counter(block: &Block, place: u64) -> u8 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "below the number of counters"
-    )]
-    let pair = block.get(place as usize / 2).copied().unwrap_or(0);
-    pair >> (place % 2 * 4) & HIGHEST
+/// The lowest of a key's counters: the others count other keys too.
+fn least(block: &Block, places: [(usize, u64); 4]) -> u64 {
+    let count = |(word, shift)| {
+        block
+            .get(word)
+            .map_or(0, |word: &u64| word >> shift & HIGHEST)
+    };
+    places.into_iter().map(count).fold(HIGHEST, u64::min)
 }
 
 impl Sketch {
@@ -60,22 +65,12 @@ impl Sketch {
             return;
         };
         let places = places(hash);
-        let least = places
-            .map(|place| counter(block, place))
-            .into_iter()
-            .min()
-            .unwrap_or(0);
+        let least = least(block, places);
         if least < HIGHEST {
-            // Only the lowest counters rise: the others count other keys too.
-            for place in places {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "below the number of counters"
-                )]
-                if counter(block, place) == least
-                    && let Some(pair) = block.get_mut(place as usize / 2)
-                {
-                    *pair += 1 << (place % 2 * 4);
+            // Only the lowest rise; without a branch, as nobody could predict which.
+            for (word, shift) in places {
+                if let Some(word) = block.get_mut(word) {
+                    *word += u64::from(*word >> shift & HIGHEST == least) << shift;
                 }
             }
         }
@@ -86,20 +81,15 @@ impl Sketch {
     }
 
     /// How often the key was asked for, up to 15.
-    pub(super) fn count(&self, hash: u64) -> u8 {
-        let Some(block) = self.blocks.get(self.block(hash)) else {
-            return 0;
-        };
-        places(hash)
-            .map(|place| counter(block, place))
-            .into_iter()
-            .min()
-            .unwrap_or(0)
+    pub(super) fn count(&self, hash: u64) -> u64 {
+        self.blocks
+            .get(self.block(hash))
+            .map_or(0, |block| least(block, places(hash)))
     }
 
     fn age(&mut self) {
-        for pair in self.blocks.as_flattened_mut() {
-            *pair = *pair >> 1 & 0x77;
+        for word in self.blocks.as_flattened_mut() {
+            *word = *word >> 1 & 0x7777_7777_7777_7777;
         }
         self.requests /= 2;
     }
@@ -140,7 +130,7 @@ mod tests {
         }
         sketch.fit(1000);
         for (n, hash) in hashes().take(60).enumerate() {
-            assert!(usize::from(sketch.count(hash)) >= n % 15);
+            assert!(sketch.count(hash) >= n as u64 % 15);
         }
         let fresh = hashes()
             .skip(60)
