@@ -3,6 +3,8 @@
 #   make run TASK="..."   build, install and run an agent on this folder
 #   make test             all tests and checks
 #   make lint             the checks alone
+#   make test-litellm     the drop-in under litellm, which takes long to install
+#   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make lock             bring requirements.lock up to date
 #   make model           every interleaving of the hot cache's threads, up to a bound (loom)
 #   make clean            forget what was built
@@ -21,7 +23,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint test-litellm soak lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -40,11 +42,18 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist .ci/stubtest.txt --ignore-unused-allowlist hotloop._core
 
+test-litellm: $(VENV)/test.stamp
+	$(PIP) install --constraint requirements.lock "$$(echo dist/*.whl)[test-litellm]"
+	$(BIN)/python -m pytest tests/http/test_sdks.py
+
+soak: $(VENV)/test.stamp
+	$(BIN)/python bench/soak.py --requests $(or $(REQUESTS),100000)
+
 lock:
 	rm -rf target/lock
 	$(PYTHON) -m venv target/lock
 	target/lock/bin/python -m pip install --quiet --upgrade pip maturin
-	target/lock/bin/python -m pip install --quiet ".[all,dev]"
+	target/lock/bin/python -m pip install --quiet ".[all,dev,test-litellm]"
 	{ head -n 1 requirements.lock; \
 	  target/lock/bin/python -m pip freeze --all --exclude hotloop --exclude setuptools; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

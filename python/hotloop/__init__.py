@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ModelError,
         ToolError,
     )
+    from .http import AsyncHotTransport, HotTransport, http_client
     from .llm import (
         ClientMetrics,
         Done,
@@ -63,6 +64,7 @@ _HOMES = {
     "calls": "Limits Retry",
     "config": "Config",
     "errors": ("AgentError CacheError CanonicalError ConfigError HotloopError MissingExtraError ModelError ToolError"),
+    "http": "AsyncHotTransport HotTransport http_client",
     "llm": "ClientMetrics Done LLMClient Reply TextDelta ToolCallDelta ToolCallEnd ToolCallStart Usage",
     "pipeline": "Priority ToolPipeline ToolResult",
     "toolcall": "ToolCall",
@@ -73,6 +75,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names.spli
 __all__ = [  # the same names again: type checkers and linters read only a literal list
     "Agent",
     "AgentError",
+    "AsyncHotTransport",
     "Buffer",
     "BufferPool",
     "Cache",
@@ -85,6 +88,7 @@ __all__ = [  # the same names again: type checkers and linters read only a liter
     "Conversation",
     "Done",
     "HotCache",
+    "HotTransport",
     "HotloopError",
     "KeyChain",
     "LLMClient",
@@ -114,6 +118,7 @@ __all__ = [  # the same names again: type checkers and linters read only a liter
     "cache_key",
     "canonical_json",
     "canonicalize",
+    "http_client",
     "request_key",
     "tool",
 ]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hotloop.cache.base import Hit, Record, TierStats
-from hotloop.calls import Call, CallPath, Clock, Limits, Policy, Retry, StreamCall
+from hotloop.calls import Call, CallPath, Clock, Limits, Opened, Policy, Retry, StreamCall
 from hotloop.errors import CacheError, ModelConnectionError, ModelStatusError
 from hotloop.observe.events import CallFinished, CallRetried, CallStarted
 
@@ -283,8 +283,8 @@ def test_settings_out_of_range_are_refused():
 class Source:
     """A stream whose chunks are let out one by one; an exception among them is raised."""
 
-    def __init__(self, *chunks, gated: bool = False) -> None:
-        self.chunks = chunks
+    def __init__(self, *chunks, gated: bool = False, meta=None, head=None) -> None:
+        self.chunks, self.meta, self.head = chunks, meta or {}, head
         self.gate = asyncio.Semaphore(0 if gated else 10**6)
         self.opened = self.closed = 0
 
@@ -300,13 +300,13 @@ class Source:
                 yield chunk
 
         try:
-            yield read()
+            yield Opened(read(), self.meta, self.head)
         finally:
             self.closed += 1
 
 
-def stream(source, complete=lambda payload: payload.endswith(b"."), **policy) -> StreamCall:
-    return StreamCall("llm", "model", KEY, source, complete, Policy(**policy))
+def stream(source, complete=lambda payload, _: payload.endswith(b"."), options=None, **policy) -> StreamCall:
+    return StreamCall("llm", "model", KEY, source, complete, Policy(**policy), **(options or {}))
 
 
 async def read(path: CallPath, source, **options):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Cache", "Hit", "Record", "TierStats"]
+__all__ = ["Cache", "Hit", "Nearest", "Record", "TierStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +75,11 @@ class Cache(Protocol):
 
     async def aclose(self) -> None:
         """Give back what the tier holds; the tier is not used afterwards."""
+
+
+@runtime_checkable
+class Nearest(Protocol):
+    """A tier that can answer without waiting; those that cannot have no `peek`."""
+
+    def peek(self, key: bytes) -> Hit | None:
+        """Return the live record under `key` where it is at hand; else None, which counts as no miss."""

@@ -53,6 +53,13 @@ class MemoryCache:
 
     async def get(self, key: bytes) -> Hit | None:
         """Return the live record under `key`, or None."""
+        return self._find(key)
+
+    def peek(self, key: bytes) -> Hit | None:
+        """Return the live record under `key`, or None, which counts as no miss."""
+        return self._find(key) if key in self._hot else None
+
+    def _find(self, key: bytes) -> Hit | None:
         entry: tuple[Hit, _Namespace] | None = self._hot.get(key)
         if entry is None:
             return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .base import Nearest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -44,6 +46,10 @@ class TieredCache:
                         await above.put(key, hit.record, left)
             return hit
         return None
+
+    def peek(self, key: bytes) -> Hit | None:
+        """Return the live record under `key` where the nearest tier has it at hand."""
+        return self.tiers[0].peek(key) if isinstance(self.tiers[0], Nearest) else None
 
     async def put(self, key: bytes, record: Record, ttl: float | None = None) -> None:
         """Store `record` in every tier."""

@@ -1,7 +1,22 @@
 """The keyed-call path: what every LLM request and tool call walks, and nothing goes round."""
 
+from .call import Call, Clock, Mode, Opened, Outcome, Policy, StreamCall, StreamOutcome
 from .limits import Limits
-from .path import Call, CallPath, Clock, Mode, Outcome, Policy, StreamCall, StreamOutcome
+from .path import CallPath
 from .retry import Retry
+from .singleflight import Reader
 
-__all__ = ["Call", "CallPath", "Clock", "Limits", "Mode", "Outcome", "Policy", "Retry", "StreamCall", "StreamOutcome"]
+__all__ = [
+    "Call",
+    "CallPath",
+    "Clock",
+    "Limits",
+    "Mode",
+    "Opened",
+    "Outcome",
+    "Policy",
+    "Reader",
+    "Retry",
+    "StreamCall",
+    "StreamOutcome",
+]

@@ -9,122 +9,31 @@ hold a place.
 from __future__ import annotations
 
 import asyncio
-import time
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+import logging
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..cache.base import Cache, Record
+from ..cache.base import Cache, Hit, Nearest, Record
 from ..errors import CacheError
-from ..observe.events import CacheState, CallFinished, CallKind, CallRetried, CallStarted, Observer
+from ..observe.events import CacheState, CallFinished, CallRetried, CallStarted, Observer
+from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
 from .limits import Limiter, Limits
 from .retry import Retry
 from .singleflight import Flights, Tape, abandon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
 
-__all__ = ["Call", "CallPath", "Clock", "Mode", "Outcome", "Policy", "StreamCall", "StreamOutcome"]
+__all__ = ["CallPath"]
 
 T = TypeVar("T")
 
-Mode = Literal["use", "refresh", "bypass", "only"]
-"""use: serve and store; refresh: store anew; bypass: neither; only: serve, and fail where nothing is stored."""
+_FRESH_UNTIL = "fresh-until"  # in a record's meta: when it turns stale, in seconds since the epoch
 
+_NO_LIMITS = Limits()
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which parts of the path apply to a call.
-
-    Attributes:
-        cache: whether it may be served from a tier and stored in one.
-        join: whether it may share the execution of an identical call in flight; callers that want independent samples
-            say False.
-        mode: how the tiers are used, where `cache` allows them.
-        ttl: how long its record lives, in seconds; None for the tier's own time to live.
-        namespace: the group that its record can be cleared with.
-    """
-
-    cache: bool = True
-    join: bool = True
-    mode: Mode = "use"
-    ttl: float | None = None
-    namespace: str = ""
-
-
-@dataclass(slots=True)  # frozen, it takes three times as long to make, and one is made for each call
-class Call(Generic[T]):
-    """A call that gives one value.
-
-    Attributes:
-        kind: what is called.
-        name: the model or the tool.
-        key: the 32-byte key of everything that can change the answer; None for a call that is neither stored nor
-            joined.
-        run: does the work, once for each attempt.
-        encode: gives the bytes to store, or None for a value that must not be stored.
-        decode: gives the value back from such bytes; raises ValueError where they are damaged.
-        policy: which parts of the path apply.
-        id: the caller's name for this call, handed on to the events.
-    """
-
-    kind: CallKind
-    name: str
-    key: bytes | None
-    run: Callable[[], Awaitable[T]]
-    encode: Callable[[T], bytes | None]
-    decode: Callable[[bytes], T]
-    policy: Policy = field(default_factory=Policy)
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamCall:
-    """A call that gives bytes piece by piece.
-
-    Attributes:
-        open: enters the work and gives its chunks; entered once for each attempt. An attempt is repeated only before
-            its first chunk.
-        complete: whether the bytes of a stream that ended are whole and may be stored.
-        kind, name, key, policy, id: as in `Call`.
-    """
-
-    kind: CallKind
-    name: str
-    key: bytes | None
-    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
-    complete: Callable[[bytes], bool]
-    policy: Policy = field(default_factory=Policy)
-    id: str | None = None
-
-
-@dataclass(slots=True)  # as Call
-class Outcome(Generic[T]):
-    """A value and where it came from; `age` is the seconds since a stored value was made, else 0."""
-
-    value: T
-    cache: CacheState
-    tier: str | None = None
-    age: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOutcome:
-    """Chunks and where they come from."""
-
-    chunks: AsyncIterator[bytes]
-    cache: CacheState
-    tier: str | None = None
-    age: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time, injected: `monotonic` for durations, `epoch` for ages, `sleep` for waits; all in seconds."""
-
-    monotonic: Callable[[], float] = time.perf_counter
-    epoch: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+_log = logging.getLogger(__name__)
 
 
 class CallPath:
@@ -151,12 +60,14 @@ class CallPath:
     ) -> None:
         self.cache = cache
         self.observer = observer
+        self._nearest = cache if isinstance(cache, Nearest) else None
         self._limiter = Limiter(limits or Limits())
         self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
         self._clock = clock or Clock()
         self._flights: Flights[Any] = Flights()
-        self._tapes: dict[tuple[asyncio.AbstractEventLoop, bytes], tuple[Tape, asyncio.Task[None]]] = {}
+        self._tapes: dict[Hashable, Tape] = {}
+        self._renewals: dict[bytes, asyncio.Task[None]] = {}
 
     # -- one value -----------------------------------------------------------------------------------------------
 
@@ -173,40 +84,32 @@ class CallPath:
         try:
             outcome = await self._stored(call, call.decode) if self._reads(call) else None
             if outcome is None:
-                if call.key is not None and call.policy.join and self._single_flight:
-                    value, joined = await self._flights.share(call.key, lambda: self._execute(call))
-                    state = "joined" if joined else state
-                else:
-                    value = await self._execute(call)
-                outcome = Outcome(value, state)
+                value, joined = await self._worked(call)
+                outcome = Outcome(value, "joined" if joined else state)
+            elif outcome.stale:
+                self._renew(call)
         except BaseException as error:
             self._end(call, start, state, error=error)
             raise
         self._end(call, start, outcome.cache, outcome.tier)
         return outcome
 
+    async def _worked(self, call: Call[T]) -> tuple[T, bool]:
+        if call.key is not None and call.policy.join and self._single_flight:
+            return await self._flights.share(call.key, lambda: self._execute(call))
+        return await self._execute(call), False
+
     async def _execute(self, call: Call[T]) -> T:
-        value = await self._attempts(call, call.run)
-        if self._writes(call):
+        async def attempt() -> T:
+            async with self._limiter.slot():
+                return await call.run()
+
+        value = await self.attempt(call, attempt)
+        if self._caches(call):
             payload = call.encode(value)
             if payload is not None:
-                await self._store(call, payload)
+                await self._store(call, payload, {})
         return value
-
-    async def _attempts(self, call: Call[Any] | StreamCall, run: Callable[[], Awaitable[T]]) -> T:
-        attempt = 1
-        while True:
-            try:
-                async with self._limiter.slot():
-                    return await run()
-            except Exception as error:
-                delay = self._retry.delay(error, attempt)
-                if delay is None:
-                    raise
-                if self.observer is not None:
-                    self.observer(CallRetried(call.kind, call.name, attempt, delay, _brief(error), call.id))
-            await self._clock.sleep(delay)
-            attempt += 1
 
     # -- a stream ------------------------------------------------------------------------------------------------
 
@@ -214,8 +117,8 @@ class CallPath:
     async def stream(self, call: StreamCall) -> AsyncGenerator[StreamOutcome]:
         """Give the chunks of `call` while they come in, from the nearest place that has them.
 
-        Entering waits for the first chunk, so that an error before it is raised there. Leaving early ends the work
-        when nobody else reads it; only streams that ended whole are stored.
+        Entering waits for the first chunk (or, for a prompt call, until the work is entered), so that an error before
+        it is raised there. Leaving early ends the work when nobody else reads it; only whole streams are stored.
 
         Raises:
             CacheError: the mode is "only" and nothing is stored.
@@ -229,76 +132,171 @@ class CallPath:
             stored = await self._stored(call, bytes) if self._reads(call) else None
             if stored is not None:
                 state, tier = stored.cache, stored.tier
-                yield StreamOutcome(_once(stored.value), state, tier, stored.age)
-            else:
-                async with self._tape(call) as (tape, joined):
+                if stored.stale:
+                    self._renew(call)
+                yield stored
+            elif self._shares(call) or self._caches(call):
+                place, tape, joined = self._board(call)
+                try:
                     state = "joined" if joined else state
-                    await tape.started()
-                    async with aclosing(tape.read()) as chunks:
-                        yield StreamOutcome(chunks, state)
+                    opened = await tape.started()
+                    yield StreamOutcome(tape.read(), state, meta=opened.meta, head=opened.head)
+                finally:
+                    await self._leave(call, place, tape)
+            else:
+                async with AsyncExitStack() as stack:
+                    opened = await self.attempt(call, lambda: stack.enter_async_context(self._live(call)))
+                    yield StreamOutcome(opened.chunks, state, meta=opened.meta, head=opened.head)
         except BaseException as error:
             self._end(call, start, state, tier, error)
             raise
         self._end(call, start, state, tier)
 
-    @asynccontextmanager
-    async def _tape(self, call: StreamCall) -> AsyncGenerator[tuple[Tape, bool]]:
-        loop = asyncio.get_running_loop()
-        place = (loop, call.key) if call.key is not None and call.policy.join and self._single_flight else None
-        found = self._tapes.get(place) if place is not None else None
-        if found is None:
-            tape = Tape()
-            task = loop.create_task(self._record(call, tape))
-            if place is not None:
-                self._tapes[place] = tape, task
-                task.add_done_callback(lambda _: self._lift(place, tape))
-        else:
-            tape, task = found
-        tape.readers += 1
-        try:
-            yield tape, found is not None
-        finally:
-            tape.readers -= 1
-            if not tape.readers:
-                if place is not None:
-                    self._lift(place, tape)
-                if tape.ended:
-                    await asyncio.wait([task])  # its record is being written
-                else:
-                    await abandon(task)
+    def peek(self, call: StreamCall) -> StreamOutcome | None:
+        """Return the stored stream of `call` where it is in this process's memory already, without waiting."""
+        if self._nearest is None or call.key is None or not (self._reads(call) and self._caches(call)):
+            return None
+        start = self._clock.monotonic()
+        hit = self._nearest.peek(call.key)
+        found = None if hit is None else self._found(call, hit, bytes)
+        if found is not None:
+            self._begin(call)
+            self._end(call, start, found.cache, found.tier)
+        return found
 
-    def _lift(self, place: tuple[asyncio.AbstractEventLoop, bytes], tape: Tape) -> None:
-        if (found := self._tapes.get(place)) is not None and found[0] is tape:
+    def free(self, call: StreamCall) -> bool:
+        """Whether the path has no part in `call` once its work is entered: no tier, nobody to share, nothing held.
+
+        The caller may then enter the work itself, with `attempt`, and keep what it gives.
+        """
+        return (
+            call.key is None
+            and call.policy.mode != "only"
+            and self.observer is None
+            and self._limiter.limits == _NO_LIMITS
+        )
+
+    def retries(self, call: StreamCall) -> bool:
+        """Whether a failed attempt at `call` may be made again."""
+        return call.policy.retry and self._retry.attempts > 1
+
+    async def attempt(self, call: Call[Any] | StreamCall, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what `work` gives, on the first attempt that succeeds."""
+        number = 1
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                delay = self._retry.delay(error, number) if call.policy.retry else None
+                if delay is None:
+                    raise
+                if self.observer is not None:
+                    self.observer(CallRetried(call.kind, call.name, number, delay, _brief(error), call.id))
+            await self._clock.sleep(delay)
+            number += 1
+
+    @asynccontextmanager
+    async def _live(self, call: StreamCall) -> AsyncGenerator[Opened]:
+        """One attempt; entered when the caller may have the stream."""
+        async with self._limiter.slot(), call.open() as opened:
+            if call.prompt:
+                yield opened
+                return
+            first = await anext(opened.chunks, None)
+            async with aclosing(_chain(first, opened.chunks)) as chunks:
+                yield opened._replace(chunks=chunks)
+
+    def _board(self, call: StreamCall) -> tuple[Hashable, Tape, bool]:
+        """Find the tape of `call`, or start one; say where it is, and whether it was there."""
+        loop = asyncio.get_running_loop()
+        place = (loop, call.key, call.share) if self._shares(call) else None
+        tape = self._tapes.get(place) if place is not None else None
+        joined = tape is not None
+        if tape is None:
+            tape = Tape()
+            tape.task = loop.create_task(self._record(call, tape))
+            if place is not None:
+                self._tapes[place] = tape
+                tape.task.add_done_callback(lambda _: self._lift(place, tape))
+        tape.readers += 1
+        return place, tape, joined
+
+    async def _leave(self, call: StreamCall, place: Hashable, tape: Tape) -> None:
+        tape.readers -= 1
+        if not tape.readers:
+            self._lift(place, tape)  # whoever asks from now on starts anew
+            if not tape.ended:
+                await abandon(tape.task)
+                await self._keep(call, tape)  # readers that know the end mark go before the end
+            elif not tape.task.done():
+                await asyncio.wait([tape.task])  # its record is being written
+
+    def _lift(self, place: Hashable, tape: Tape) -> None:
+        if self._tapes.get(place) is tape:
             del self._tapes[place]
 
     async def _record(self, call: StreamCall, tape: Tape) -> None:
         """Write the stream of `call` on `tape`, and into the tiers when it ended whole."""
 
         async def attempt() -> None:
-            async with call.open() as chunks:
+            async with self._limiter.slot(), call.open() as opened:
+                if not call.prompt and (first := await anext(opened.chunks, None)) is not None:
+                    tape.append(first)
+                tape.begin(opened)
                 try:
-                    async for chunk in chunks:
+                    if opened.lazy:
+                        await tape.wanted()
+                    async for chunk in opened.chunks:
                         tape.append(chunk)
-                except Exception as error:
-                    if not tape.chunks:
-                        raise
-                    tape.end(error)  # what was read cannot be taken back: no other attempt
+                        if opened.lazy:
+                            await tape.wanted()
+                except Exception as error:  # noqa: BLE001 - the readers raise it
+                    tape.end(error)  # what was given cannot be taken back: no other attempt
 
         try:
-            await self._attempts(call, attempt)
+            await self.attempt(call, attempt)
         except BaseException as error:
             if not tape.ended:
                 tape.end(error)
             if not isinstance(error, Exception):
                 raise
             return
-        if tape.ended:
-            return
-        tape.end()
-        if self._writes(call) and call.complete(payload := b"".join(tape.chunks)):
-            await self._store(call, payload)
+        if not tape.ended:
+            tape.end()
+            await self._keep(call, tape)
+
+    async def _keep(self, call: StreamCall, tape: Tape) -> None:
+        if self._caches(call) and (opened := tape.opened) is not None:
+            payload = b"".join(tape.chunks)
+            if call.complete(payload, opened.meta):
+                await self._store(call, payload, opened.meta)
+
+    # -- stale records -------------------------------------------------------------------------------------------
+
+    def _renew(self, call: Call[Any] | StreamCall) -> None:
+        """Make the record of `call` anew behind the caller's back, once at a time."""
+        key = call.key
+        if key is not None and key not in self._renewals:
+            task = self._renewals[key] = asyncio.get_running_loop().create_task(self.renew(call))
+            task.add_done_callback(lambda _: self._renewals.pop(key, None))
+
+    async def renew(self, call: Call[Any] | StreamCall) -> None:
+        """Make the record of `call` anew, or share the work of whoever does; one that fails leaves the old record."""
+        policy = replace(call.policy, mode="refresh")
+        try:
+            if isinstance(call, StreamCall):
+                async with self.stream(replace(call, policy=policy)) as outcome:
+                    async for _ in outcome.chunks:
+                        pass
+            else:
+                await self.run(replace(call, policy=policy))
+        except Exception as error:  # noqa: BLE001 - nobody waits for it
+            _log.info("a stale answer could not be renewed: %s", _brief(error))
 
     # -- tiers and events ----------------------------------------------------------------------------------------
+
+    def _shares(self, call: StreamCall) -> bool:
+        return call.key is not None and call.policy.join and self._single_flight
 
     def _caches(self, call: Call[Any] | StreamCall) -> bool:
         return self.cache is not None and call.key is not None and call.policy.cache and call.policy.mode != "bypass"
@@ -306,27 +304,44 @@ class CallPath:
     def _reads(self, call: Call[Any] | StreamCall) -> bool:
         return call.policy.mode == "only" or (self._caches(call) and call.policy.mode == "use")
 
-    def _writes(self, call: Call[Any] | StreamCall) -> bool:
-        return self._caches(call)
-
-    async def _stored(self, call: Call[Any] | StreamCall, decode: Callable[[bytes], T]) -> Outcome[T] | None:
-        if self._caches(call) and self.cache is not None and call.key is not None:
-            hit = await self.cache.get(call.key)
-            if hit is not None:
-                try:
-                    value = decode(hit.record.payload)
-                except ValueError:
-                    await self.cache.delete(call.key)  # damaged: the work is done again
-                else:
-                    return Outcome(value, "hit", hit.tier, max(0.0, self._clock.epoch() - hit.record.created))
+    async def _stored(self, call: Call[Any] | StreamCall, decode: Callable[[bytes], T]) -> Any:
+        cache = self.cache
+        if self._caches(call) and cache is not None and call.key is not None:
+            hit = await _unfailing(cache.get(call.key))
+            found = None if hit is None else self._found(call, hit, decode)
+            if found is not None:
+                return found
         if call.policy.mode == "only":
             raise CacheError(f'{call.kind} call of {call.name}: the mode is "only" and nothing is stored for it')
         return None
 
-    async def _store(self, call: Call[Any] | StreamCall, payload: bytes) -> None:
+    def _found(self, call: Call[Any] | StreamCall, hit: Hit, decode: Callable[[bytes], T]) -> Any:
+        """Return the outcome that a record stands for, or None where it cannot serve this call."""
+        meta, now = hit.record.meta, self._clock.epoch()
+        over = now - float(meta[_FRESH_UNTIL]) if _FRESH_UNTIL in meta else 0.0
+        if over > (call.policy.stale or 0.0):
+            return None
+        age, stale = max(0.0, now - hit.record.created), over > 0
+        if isinstance(call, StreamCall):
+            if call.fits is not None and not call.fits(meta):
+                return None
+            payload = hit.record.payload
+            outcome: Any = StreamOutcome(_once(payload), "hit", hit.tier, age, stale, meta, payload=payload)
+        else:
+            try:
+                outcome = Outcome(decode(hit.record.payload), "hit", hit.tier, age, stale)
+            except ValueError:  # damaged: the work is done again, and its record replaces this one
+                return None
+        return outcome
+
+    async def _store(self, call: Call[Any] | StreamCall, payload: bytes, meta: Mapping[str, str]) -> None:
         if self.cache is not None and call.key is not None:
-            record = Record(payload, self._clock.epoch(), namespace=call.policy.namespace)
-            await self.cache.put(call.key, record, call.policy.ttl)
+            now, ttl = self._clock.epoch(), call.policy.ttl
+            if ttl is not None and call.policy.stale:
+                meta = {**meta, _FRESH_UNTIL: repr(now + ttl)}
+                ttl += call.policy.stale
+            record = Record(payload, now, namespace=call.policy.namespace, meta=meta)
+            await _unfailing(self.cache.put(call.key, record, ttl))
 
     def _begin(self, call: Call[Any] | StreamCall) -> None:
         if self.observer is not None:
@@ -350,5 +365,21 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-async def _once(payload: bytes) -> AsyncIterator[bytes]:
+async def _once(payload: bytes) -> AsyncGenerator[bytes]:
     yield payload
+
+
+async def _chain(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    if first is not None:
+        yield first
+        async for chunk in rest:
+            yield chunk
+
+
+async def _unfailing(work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what a tier answers, or None where it raises: a cache never fails a call."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - whatever a tier of a user's own may raise
+        _log.warning("a cache tier failed, which counts as a miss: %s", type(error).__name__)
+        return None

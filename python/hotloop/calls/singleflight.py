@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
-__all__ = ["Flights", "Tape", "abandon"]
+    from .call import Opened
+
+__all__ = ["Flights", "Reader", "Tape", "abandon"]
 
 T = TypeVar("T")
 
@@ -80,11 +84,19 @@ class Tape:
     """The chunks of one stream while it comes in, for any number of readers: each gets all, in order."""
 
     def __init__(self) -> None:
+        self.task: asyncio.Task[None]  # writes the tape
+        self.opened: Opened | None = None
         self.chunks: list[bytes] = []
         self.readers = 0
         self.ended = False
         self._error: BaseException | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._demand: asyncio.Future[None] | None = None
+
+    def begin(self, opened: Opened) -> None:
+        """Say that the stream is there, before any chunk."""
+        self.opened = opened
+        self._wake()
 
     def append(self, chunk: bytes) -> None:
         """Add a chunk and wake the readers."""
@@ -97,32 +109,101 @@ class Tape:
         self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
 
-    async def started(self) -> None:
-        """Return when the first chunk is there or the stream has ended; raise what ended it before any chunk."""
-        while not self.chunks and not self.ended:
-            await self._change()
-        if not self.chunks and self._error is not None:
-            raise self._error
-
-    async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the chunks from the first on, then those that still come."""
-        position = 0
-        while True:
-            while position < len(self.chunks):
-                yield self.chunks[position]
-                position += 1
+    async def started(self) -> Opened:
+        """Return what the stream opened with, when it is there; raise what ended it before."""
+        while self.opened is None:
             if self.ended:
-                if self._error is not None:
-                    raise self._error
-                return
+                raise self._failure()
             await self._change()
+        return self.opened
+
+    @property
+    def good(self) -> bool:
+        """Whether the stream has ended, and not with an error."""
+        return self.ended and self._error is None
+
+    def read(self) -> Reader:
+        """Give the chunks from the first on, then those that still come."""
+        return Reader(self)
+
+    async def next(self, position: int) -> bytes:
+        """Return the chunk at `position`, when it is there.
+
+        Raises:
+            StopAsyncIteration: the stream ended before it.
+            BaseException: what else ended the stream.
+        """
+        while position >= len(self.chunks):
+            if self.ended:
+                raise StopAsyncIteration if self._error is None else self._failure()
+            await self._change()
+        return self.chunks[position]
+
+    def _failure(self) -> BaseException:
+        """What ended the stream, for one reader: a raised exception gathers what its raiser and catchers add to it."""
+        error = self._error
+        if error is None:
+            return RuntimeError("the stream ended before it began")
+        if self.readers > 1:
+            with suppress(TypeError):  # an exception that cannot be made from its own arguments
+                twin = copy(error)
+                twin.__cause__, twin.__suppress_context__ = error.__cause__, error.__suppress_context__
+                return twin
+        return error
+
+    async def wanted(self) -> None:
+        """Return when a reader waits for the next chunk."""
+        while not self._waiting:
+            self._demand = asyncio.get_running_loop().create_future()
+            await self._demand
 
     async def _change(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        await future
+        if self._demand is not None and not self._demand.done():
+            self._demand.set_result(None)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future in self._waiting:
+                self._waiting.remove(future)
+            raise
+
+
+class Reader:
+    """One reader of a tape. It is no generator, so it survives being cancelled, and need not be closed.
+
+    `at_hand` and `settled` may be used in any thread, the rest only in the tape's event loop.
+    """
+
+    __slots__ = ("_position", "_tape")
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._position = 0
+
+    def __aiter__(self) -> Reader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._tape.next(self._position)
+        self._position += 1
+        return chunk
+
+    def at_hand(self) -> bytes | None:
+        """Return the next chunk where it is there already, or None."""
+        if self._position == len(self._tape.chunks):
+            return None
+        self._position += 1
+        return self._tape.chunks[self._position - 1]
+
+    @property
+    def settled(self) -> bool:
+        """Whether the stream is read to its good end, and its record, where it has one, is written."""
+        return self._tape.good and self._position == len(self._tape.chunks) and self._tape.task.done()

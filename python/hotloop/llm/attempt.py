@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from .._core import canonical_json
+from ..calls import Opened
 from ..errors import CanonicalError, ModelError, ModelResponseError
 from .failures import status_error
 
@@ -75,7 +76,7 @@ class Attempt:
         return await self._wire.post(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[AsyncIterator[bytes]]:
+    async def open(self) -> AsyncGenerator[Opened]:
         """Give the chunks of a streamed answer."""
         body = self._body()
         provider = self._provider
@@ -84,7 +85,7 @@ class Attempt:
         async with self._wire.stream(url, headers, body, self._timeout) as (answer, chunks):
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             if 200 <= answer.status < 300 and kind not in ("application/json", "text/html"):
-                yield chunks
+                yield Opened(chunks)
                 return
             answer = answer._replace(body=b"".join([chunk async for chunk in chunks]))
             if not 200 <= answer.status < 300:

@@ -184,7 +184,9 @@ class LLMClient:
         question = self.provider.ask(as_list(messages), schemas(tools), params, stream=True)
         policy, key = self._key(question, policy)
         attempt = self._attempt(question, key, policy, timeout)
-        call = StreamCall("llm", self.model, key, attempt.open, lambda raw: self._whole(raw, question), policy, call_id)
+        call = StreamCall(
+            "llm", self.model, key, attempt.open, lambda raw, _: self._whole(raw, question), policy, call_id
+        )
         meter = self._meter
         meter.calls += 1
         start = perf_counter()

@@ -1,0 +1,179 @@
+"""The body of the synchronous transports: the same path, walked in the portal's event loop.
+
+A request that the path has nothing to do for is sent in the caller's thread, and an answer in memory is served there.
+Everything else is shared between threads, so it runs in the portal, with the blocking work in its workers. Chunks are
+read from the server when a reader wants them, so that none is being read when the last reader leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..calls import Opened, Reader, StreamCall, StreamOutcome
+from ..errors import CacheError
+from .answers import kept
+from .core import Core, RefusedError, UnreachedError, report
+from .portal import Portal, portal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+__all__ = ["Chunks", "SyncBody"]
+
+T = TypeVar("T")
+_Answer = tuple[Any, list[bytes], Iterator[bytes] | None, Exception | None]
+
+
+class Chunks:
+    """The body of a response, as it comes along the path; each library's own stream class is mixed in."""
+
+    def __init__(
+        self, home: Portal, entered: AbstractAsyncContextManager[StreamOutcome], chunks: AsyncIterator[bytes]
+    ) -> None:
+        self._portal = home
+        self._entered: AbstractAsyncContextManager[StreamOutcome] | None = entered
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks = self._chunks
+        reader = chunks if isinstance(chunks, Reader) else None
+        while True:
+            chunk = reader.at_hand() if reader is not None else None
+            if chunk is None:
+                if reader is not None and reader.settled:
+                    return
+                chunk = self._portal.call(_next(chunks))
+                if chunk is None:
+                    return
+            yield chunk
+
+    def close(self) -> None:
+        """Leave the path; the connection is given back when nobody else reads."""
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            leaving = self._portal.start(_leave(entered))
+            if not (isinstance(self._chunks, Reader) and self._chunks.settled):
+                leaving.result()
+
+
+class SyncBody:
+    """Sends requests along the path; arguments are those of `AsyncBody`."""
+
+    def __init__(self, library: Any, inner: Any, stream: Callable[..., Any], **options: Any) -> None:
+        self.inner = inner
+        self._stream = stream
+        self._unreached = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
+        self.core = Core(library, self._open, **options)
+
+    def handle(self, request: Any) -> Any:
+        """Return the response to `request`.
+
+        Raises:
+            TransportError: of the library; nothing else.
+        """
+        core = self.core
+        request, call = core.plan(request)
+        if call is None:
+            return self.inner.handle_request(request)
+        if core.path.free(call) and not core.path.retries(call):
+            response = self.inner.handle_request(request)
+            response.extensions["hotloop"] = report(call, "bypass")
+            return response
+        found = core.path.peek(call)
+        if found is not None:
+            if found.stale:
+                portal().start(core.path.renew(call))
+            return core.stored(call, found)
+        return self._walk(call, portal())
+
+    def _walk(self, call: StreamCall, home: Portal) -> Any:
+        core = self.core
+        entered = core.path.stream(call)
+        try:
+            outcome = home.call(_enter(entered))
+        except RefusedError as refused:
+            return core.refused(call, refused)
+        except CacheError:
+            return core.absent(call)
+        except UnreachedError as error:
+            cause = error.__cause__
+        else:
+            if outcome.payload is None:
+                return core.live(call, outcome, self._stream(home, entered, outcome.chunks))
+            home.call(_leave(entered))
+            return core.stored(call, outcome)
+        raise cause or AssertionError("no cause")
+
+    @asynccontextmanager
+    async def _open(self, request: Any, retrying: bool) -> AsyncGenerator[Opened]:
+        home = portal()
+
+        async def blocking(work: Callable[..., T], *arguments: Any) -> T:
+            return await home.loop.run_in_executor(home.workers, work, *arguments)
+
+        async def read() -> AsyncGenerator[bytes]:
+            for chunk in got:
+                yield chunk
+            if error is not None:
+                raise error
+            while rest is not None and (chunk := await blocking(next, rest, None)) is not None:
+                yield chunk
+
+        response, got, rest, error = await blocking(self._answer, request, retrying)
+        meta = kept(response.status_code, response.headers.multi_items())
+        try:
+            yield Opened(read(), meta, response, lazy=rest is not None)
+        finally:
+            if rest is not None:
+                await blocking(response.stream.close)
+
+    def _answer(
+        self, request: Any, retrying: bool
+    ) -> tuple[Any, list[bytes], Iterator[bytes] | None, Exception | None]:
+        """Return the server's response with the chunks that are read, those that are not, and what broke it off.
+
+        Only a stream of events is left to be read piece by piece: each way to a worker and back costs more than a
+        chunk. What breaks the body of another answer is kept until the caller has come so far.
+        """
+        try:
+            response = self.inner.handle_request(request)
+        except self._unreached as error:
+            if retrying:
+                raise UnreachedError from error
+            raise
+        refused = retrying and self.core.may_pass(response)
+        if not refused and response.headers.get("content-type", "").startswith("text/event-stream"):
+            return response, [], iter(response.stream), None
+        got, broken = [], None
+        try:
+            for chunk in response.stream:
+                got.append(chunk)  # noqa: PERF402 - what came before an error counts
+        except Exception as error:  # noqa: BLE001 - the caller raises it
+            broken = error
+        finally:
+            response.stream.close()
+        if refused and broken is None:
+            raise RefusedError(response, b"".join(got))
+        return response, got, None, broken
+
+    def close(self) -> None:
+        """Close the inner transport, and the tiers where they are the transport's own."""
+        try:
+            self.inner.close()
+        finally:
+            if self.core.owned is not None:
+                portal().call(self.core.owned.aclose())
+
+
+async def _enter(entered: AbstractAsyncContextManager[StreamOutcome]) -> StreamOutcome:
+    return await entered.__aenter__()
+
+
+async def _leave(entered: AbstractAsyncContextManager[StreamOutcome]) -> None:
+    await entered.__aexit__(None, None, None)
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(chunks, None)
