@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         request_key,
     )
     from .agent import Agent, Conversation, RunResult
-    from .cache import Cache, MemoryCache, SqliteCache, TieredCache
+    from .cache import Cache, MemoryCache, RedisCache, SqliteCache, TieredCache
     from .calls import Limits, Retry
     from .config import Config
     from .errors import (
@@ -60,7 +60,7 @@ _HOMES = {
         "request_key"
     ),
     "agent": "Agent Conversation RunResult",
-    "cache": "Cache MemoryCache SqliteCache TieredCache",
+    "cache": "Cache MemoryCache RedisCache SqliteCache TieredCache",
     "calls": "Limits Retry",
     "config": "Config",
     "errors": ("AgentError CacheError CanonicalError ConfigError HotloopError MissingExtraError ModelError ToolError"),
@@ -98,6 +98,7 @@ __all__ = [  # the same names again: type checkers and linters read only a liter
     "ModelError",
     "PoolStats",
     "Priority",
+    "RedisCache",
     "Reply",
     "Retry",
     "RunResult",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Cache", "Hit", "Nearest", "Record", "TierStats"]
+__all__ = ["Cache", "Hit", "Lease", "Leasing", "Nearest", "Record", "TierStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,41 @@ class Nearest(Protocol):
 
     def peek(self, key: bytes) -> Hit | None:
         """Return the live record under `key` where it is at hand; else None, which counts as no miss."""
+
+
+class Lease(Enum):
+    """Who does the work of a key, among the processes that share a tier."""
+
+    MINE = "mine"
+    """The asker, from now on: it renews the lease while it works and releases it afterwards."""
+    TAKEN = "taken"
+    """Another owner, who is at it."""
+    STORED = "stored"
+    """Nobody needs to: there is a record."""
+    NONE = "none"
+    """Whoever wants to: there are no leases now, or the work has just shown to leave no record."""
+
+
+@runtime_checkable
+class Leasing(Protocol):
+    """What a tier can do that several processes share: say which of them does the work of a key.
+
+    A lease ends by itself, so that an owner that was killed holds nobody up. Nothing here raises: a tier that cannot
+    answer gives no leases.
+    """
+
+    async def lease(self, key: bytes, owner: bytes, seconds: float, *, unless_stored: bool = True) -> Lease:
+        """Make `owner` the one who does the work of `key` for `seconds`, unless somebody does it already.
+
+        Args:
+            key: the key of the work.
+            owner: names the asker; at least 16 random bytes.
+            seconds: how long the lease lasts when it is not renewed.
+            unless_stored: whether a record that is there ends the matter.
+        """
+
+    async def renew(self, key: bytes, owner: bytes, seconds: float) -> bool:
+        """Keep the lease for another `seconds`; False when it is lost."""
+
+    async def release(self, key: bytes, owner: bytes, *, void: bool = False) -> None:
+        """Give the lease back; `void` says that the work was done and left no record."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .base import Nearest
+from .base import Leasing, Nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .base import Cache, Hit, Record, TierStats
 
-__all__ = ["TieredCache"]
+__all__ = ["TieredCache", "leasing_of"]
 
 
 class TieredCache:
@@ -74,3 +74,9 @@ class TieredCache:
         """Close every tier."""
         for tier in self.tiers:
             await tier.aclose()
+
+
+def leasing_of(cache: Cache | None) -> Leasing | None:
+    """Return the tier of `cache` that other processes share and that gives leases, or None where there is none."""
+    tiers: tuple[object, ...] = cache.tiers if isinstance(cache, TieredCache) else (cache,)
+    return next((tier for tier in tiers if isinstance(tier, Leasing)), None)

@@ -84,6 +84,13 @@ class ResponseCacheConfig(Section):
         None, "The SQLite file; none for responses.db in the user's cache folder.", low=1, high=4096
     )
     disk_bytes: int = setting(1 << 30, "Bytes on disk at most.", low=1 << 16, high=_TIB)
+    redis_url: str | None = setting(
+        None,
+        'A Redis or Valkey server to share answers with other processes; needs the extra "redis".',
+        low=1,
+        high=4096,
+        secret=True,
+    )
     cache_sampled: bool | None = setting(
         None,
         "Whether answers are stored although their request leaves them to chance; none: `hotloop run` stores them, a "

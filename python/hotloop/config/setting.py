@@ -32,6 +32,7 @@ class Setting:
         default: its value where nobody sets it.
         doc: what it does, with its unit.
         low, high: the smallest and largest value; of a text, its length. None where there is no limit.
+        secret: whether its value is shown nowhere.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Setting:
     doc: str
     low: float | None
     high: float | None
+    secret: bool = False
 
     @property
     def allowed(self) -> str:
@@ -57,7 +59,13 @@ class Setting:
         if value is None and self.optional:
             return
         if not (self._typed(value) and self._in_range(value)):
-            raise ConfigError(f"{source}: {key} must be {self.allowed}, not {shown(value)}")
+            raise ConfigError(
+                f"{source}: {key} must be {self.allowed}, not {'what was given' if self.secret else shown(value)}"
+            )
+
+    def masked(self, value: object) -> object:
+        """Return `value` as people may see it: a secret only as "set"."""
+        return "set" if self.secret and value is not None else value
 
     def _typed(self, value: object) -> bool:
         if isinstance(value, bool):
@@ -96,9 +104,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None) -> T:
+def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None, secret: bool = False) -> T:
     """Declare a key of a section, as `dataclasses.field` does."""
-    value: T = field(default=default, metadata={"doc": doc, "low": low, "high": high})
+    metadata = {"doc": doc, "low": low, "high": high, "secret": secret}
+    value: T = field(default=default, repr=not secret, metadata=metadata)
     return value
 
 
