@@ -11,6 +11,7 @@ Every error says what happened, to which call or value, and what to do about it:
     │   ├── UnknownModelError       no provider serves a model of that name (also ValueError)
     │   ├── MissingKeyError         a hosted model without an API key
     │   ├── ModelConnectionError    the server could not be reached, or went away
+    │   │   └── CircuitOpenError        the server kept failing and is left alone for now
     │   ├── ModelTimeoutError       the server did not answer in time (also TimeoutError)
     │   ├── ModelStatusError        the server answered with an HTTP error
     │   └── ModelResponseError      the server answered, but not with what its protocol promises
@@ -31,6 +32,7 @@ __all__ = [
     "AgentError",
     "CacheError",
     "CanonicalError",
+    "CircuitOpenError",
     "ConfigError",
     "HotloopError",
     "MaxTurnsError",
@@ -58,10 +60,14 @@ class HotloopError(Exception):
     Attributes:
         retryable: whether the same call may succeed when it is made again.
         retry_after: seconds that the other side asked to wait first, or None.
+        acted: whether the other side may have acted on the call.
+        ill: whether the error tells that the other side is unwell, whatever it was asked.
     """
 
     retryable: bool = False
     retry_after: float | None = None
+    acted: bool = True
+    ill: bool = False
 
 
 class CanonicalError(HotloopError, ValueError):
@@ -123,15 +129,37 @@ class ModelConnectionError(ModelError):
     """The server could not be reached, or went away before it had answered."""
 
     retryable = True
+    ill = True
+
+
+class CircuitOpenError(ModelConnectionError):
+    """The server kept failing and is left alone for now; nothing was sent.
+
+    Attributes:
+        retry_after: seconds until it is tried again.
+    """
+
+    retryable = False
+    acted = False
+    ill = False
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str, float]]:
+        return type(self), (str(self), self.retry_after or 0.0)
 
 
 class ModelTimeoutError(ModelError, TimeoutError):
     """The server did not answer in time."""
 
     retryable = True
+    ill = True
 
 
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_NOT_ACTED = frozenset({408, 425, 429, 503, 529})
 
 
 class ModelStatusError(ModelError):
@@ -147,6 +175,8 @@ class ModelStatusError(ModelError):
         self.status = status
         self.retry_after = retry_after
         self.retryable = status in _TRANSIENT
+        self.acted = status >= 500 and status not in _NOT_ACTED  # others refuse a call before they act on it
+        self.ill = status >= 500
 
     def __reduce__(self) -> tuple[type[ModelStatusError], tuple[str, int, float | None]]:
         return type(self), (str(self), self.status, self.retry_after)

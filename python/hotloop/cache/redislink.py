@@ -69,8 +69,12 @@ class RedisLink:
         """Return a Lua script as a function of `keys` and `args`, to be called inside a command."""
         return self._client.register_script(source)
 
-    async def ask(self, command: Callable[[Redis], T]) -> T:
+    async def ask(self, command: Callable[[Redis], T], *, unheard: Callable[[T], object] | None = None) -> T:
         """Return what `command` gives for the client; it runs in another thread.
+
+        Args:
+            command: is called with the client.
+            unheard: is called with the result, in that thread, where the caller was cancelled before it came.
 
         Raises:
             Away: the server did not answer in time, answered with an error, or has failed a moment ago.
@@ -84,6 +88,10 @@ class RedisLink:
                 return future.result()
             self._fail()
             raise Away(f"{self.where} did not answer within {self.timeout:g} s") from None
+        except asyncio.CancelledError:
+            if unheard is not None:
+                future.add_done_callback(lambda done: _hand(done, unheard))
+            raise
 
     def tell(self, command: Callable[[Redis], object]) -> None:
         """Run `command` behind the caller's back; nobody hears whether it went well."""
@@ -133,6 +141,11 @@ class RedisLink:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _hand(done: Future[T], unheard: Callable[[T], object]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        unheard(done.result())
 
 
 _Errors = tuple[type[Exception], ...]

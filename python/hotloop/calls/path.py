@@ -18,7 +18,8 @@ from ..cache.base import Cache, Hit, Nearest, Record
 from ..errors import CacheError
 from ..observe.events import CacheState, CallFinished, CallRetried, CallStarted, Observer
 from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
-from .limits import Limiter, Limits
+from .limiter import Limiter
+from .limits import Limits
 from .retry import Retry
 from .singleflight import Flights, Tape, abandon
 
@@ -61,10 +62,10 @@ class CallPath:
         self.cache = cache
         self.observer = observer
         self._nearest = cache if isinstance(cache, Nearest) else None
-        self._limiter = Limiter(limits or Limits())
         self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
-        self._clock = clock or Clock()
+        self._clock = clock = clock or Clock()
+        self._limiter = Limiter(limits or Limits(), sleep=clock.sleep, monotonic=clock.monotonic, epoch=clock.epoch)
         self._flights: Flights[Any] = Flights()
         self._tapes: dict[Hashable, Tape] = {}
         self._renewals: dict[bytes, asyncio.Task[None]] = {}

@@ -1,0 +1,76 @@
+"""What servers say of their quotas in the head of an answer."""
+
+from __future__ import annotations
+
+import math
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from .quota import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["COME_LATER", "read_report", "retry_after"]
+
+_OPENAI = tuple(
+    tuple(f"x-ratelimit-{what}-{kind}" if kind else "" for kind in ("requests", "tokens", "", ""))
+    for what in ("limit", "remaining")
+)
+# Anthropic's "tokens" repeats whichever of its other quotas is nearest to its end: it is no quota of its own.
+_ANTHROPIC = tuple(
+    tuple(
+        f"anthropic-ratelimit-{kind}-{what}" if kind else ""
+        for kind in ("requests", "", "input-tokens", "output-tokens")
+    )
+    for what in ("limit", "remaining")
+)
+COME_LATER = frozenset({429, 503, 529})
+_UNSAID = Report()
+
+
+def read_report(headers: Mapping[str, str], status: int, epoch: float) -> Report | None:
+    """Return what the head of an answer says of quotas, or None when it says nothing.
+
+    Args:
+        headers: finds names in lower case.
+        status: the HTTP status; 429 turns a call away for its quota, 503 and Anthropic's 529 for the server's load.
+        epoch: the time in seconds since the epoch, for a Retry-After that is a date.
+    """
+    found = None
+    for names in (_OPENAI, _ANTHROPIC):
+        if names[1][0] in headers or names[0][0] in headers or names[1][1 if names is _OPENAI else 2] in headers:
+            found = [tuple(_number(headers.get(name)) if name else None for name in row) for row in names]
+            break
+    if found is None and status not in COME_LATER:
+        return None
+    limits, remaining = found or (_UNSAID.limits, _UNSAID.remaining)
+    # A limit of 0 would hold calls back for ever; some servers say it for "none".
+    limits = tuple(limit or None for limit in limits)
+    return Report(limits, remaining, retry_after(headers, epoch) if status in COME_LATER else None, status == 429)
+
+
+def retry_after(headers: Mapping[str, str], epoch: float) -> float | None:
+    """Return the seconds after which a server wants to be asked again (``retry-after-ms``, Retry-After), or None."""
+    exact = _number(headers.get("retry-after-ms"))
+    if exact is not None:
+        return exact / 1000
+    said = headers.get("retry-after")
+    if said is None:
+        return None
+    seconds = _number(said)
+    if seconds is not None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - epoch)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    """Return a finite number that is not negative, or None."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

@@ -1,0 +1,84 @@
+"""Identical calls of several processes share one execution, through the tier that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ..cache.base import Lease, Leasing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+__all__ = ["Leases", "Turn"]
+
+
+class Turn:
+    """A process's turn at the work of one key.
+
+    Attributes:
+        stored: whether there is a record by now, and most likely nothing to do.
+        recorded: whether the work has left a record; set by whoever did it.
+    """
+
+    __slots__ = ("recorded", "stored")
+
+    def __init__(self, *, stored: bool) -> None:
+        self.stored = stored
+        self.recorded = False
+
+
+class Leases:
+    """Single flight across processes that share a tier.
+
+    One of them works, and renews its lease while it does; the others wait until there is a record, for `patience`
+    seconds at most, and else do the work themselves. An owner that is killed is succeeded when its lease runs out; one
+    that is cancelled, at once. Work that leaves no record, such as an error, is not waited for twice.
+
+    Args:
+        tier: gives the leases.
+        sleep: waits for seconds.
+        seconds: how long a lease lasts when it is not renewed.
+        patience: seconds to wait for another process at most.
+    """
+
+    def __init__(
+        self, tier: Leasing, sleep: Callable[[float], Awaitable[None]], *, seconds: float = 5.0, patience: float = 60.0
+    ) -> None:
+        self._tier = tier
+        self._sleep = sleep
+        self._seconds = seconds
+        self._patience = patience
+
+    @asynccontextmanager
+    async def turn(self, key: bytes) -> AsyncGenerator[Turn]:
+        """Enter when this process may work on `key`, or when there is a record."""
+        tier, owner = self._tier, os.urandom(16)
+        pause, left = 0.01, self._patience
+        while (state := await tier.lease(key, owner, self._seconds)) is Lease.TAKEN and left > 0:
+            await self._sleep(pause)
+            left -= pause
+            pause = min(0.25, pause * 1.5)
+        turn = Turn(stored=state is Lease.STORED)
+        if state is not Lease.MINE:
+            yield turn
+            return
+        beat = asyncio.get_running_loop().create_task(self._beat(key, owner))
+        void = False
+        try:
+            yield turn
+            void = not turn.recorded
+        except Exception:
+            void = True
+            raise
+        finally:
+            beat.cancel()
+            await tier.release(key, owner, void=void)
+
+    async def _beat(self, key: bytes, owner: bytes) -> None:
+        while True:
+            await self._sleep(self._seconds / 3)
+            if not await self._tier.renew(key, owner, self._seconds):
+                return

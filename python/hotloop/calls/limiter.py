@@ -1,0 +1,231 @@
+"""Holds calls back, so that limits are kept."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from .headers import COME_LATER, read_report
+from .limits import Amounts, Demand, Limits
+from .line import Line
+from .quota import NOTHING, Grant, Quota, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
+
+    from .shared import SharedQuota
+
+__all__ = ["Limiter", "Slot"]
+
+_SCOPES = 4096  # quotas are remembered for so many scopes; the one used longest ago is forgotten first
+_ONE = Amounts(requests=1.0)
+_UNKNOWN_OUTPUT = 256.0  # tokens of an answer, where neither the call nor an earlier answer says
+_FREE = Grant(0.0, NOTHING, NOTHING, NOTHING)
+
+
+class _Account:
+    """What is known of one scope: its quota, its line, and what its calls really took."""
+
+    __slots__ = ("alone", "line", "lock", "output", "quota", "ratio")
+
+    def __init__(self, limits: Limits) -> None:
+        self.lock = Lock()
+        self.line = Line()
+        self.quota = Quota(limits)
+        self.alone = True  # whether the last call was counted here, and not where processes share
+        self.output = _UNKNOWN_OUTPUT  # of an answer, as it was lately
+        self.ratio = [1.0, 1.0]  # counted input tokens to estimated ones, as it was lately: tokens, input tokens
+
+    def estimate(self, demand: Demand) -> Amounts:
+        output = self.output if demand.output_tokens is None else float(demand.output_tokens)
+        both, alone = self.ratio
+        return Amounts(1.0, demand.input_tokens * both + output, demand.input_tokens * alone, output)
+
+    def learn(self, demand: Demand, counted: Amounts) -> None:
+        """Remember what an answer took: at once where it is more than expected, slowly where it is less."""
+        output = counted.output_tokens
+        self.output += (output - self.output) * (1.0 if output > self.output else 0.2)
+        if demand.input_tokens:
+            for which, took in enumerate((counted.tokens - output, counted.input_tokens)):
+                ratio = min(4.0, max(0.01, took / demand.input_tokens))
+                self.ratio[which] += (ratio - self.ratio[which]) * (1.0 if ratio > self.ratio[which] else 0.2)
+
+
+class Limiter:
+    """Holds calls back so that `Limits` are kept.
+
+    Calls of one scope start one after another, in the order of their priority and their coming; the first in line
+    waits until its quota is there. Usable from several event loops and threads.
+
+    Args:
+        limits: what is to be kept.
+        sleep: waits for seconds.
+        monotonic: gives the time in seconds.
+        epoch: gives the time in seconds since the epoch.
+
+    Raises:
+        CacheError: the Redis URL of the limits cannot be read.
+        MissingExtraError: it is set, and the extra ``redis`` is not installed.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        monotonic: Callable[[], float] = time.monotonic,
+        epoch: Callable[[], float] = time.time,
+    ) -> None:
+        self.limits = limits
+        self.sleep = sleep
+        self.monotonic = monotonic
+        self.epoch = epoch
+        self.places = None if limits.concurrency is None else Line(limits.concurrency)
+        self.counts = any(quota is not None for quota in limits.quotas)
+        self.shared: SharedQuota | None = None
+        if limits.redis_url is not None:
+            from .shared import SharedQuota
+
+            self.shared = SharedQuota(limits)
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._lock = Lock()
+
+    def account(self, scope: str) -> _Account:
+        """Return what is known of `scope`."""
+        with self._lock:
+            found = self._accounts.get(scope)
+            if found is not None:
+                self._accounts.move_to_end(scope)
+                return found
+            while len(self._accounts) >= _SCOPES:
+                self._accounts.popitem(last=False)
+            found = self._accounts[scope] = _Account(self.limits)
+            return found
+
+    def slot(self, demand: Demand | None = None) -> Slot:
+        """Return a context that is entered when a call may start and left when it has ended."""
+        return Slot(self, demand if demand is not None else Demand(), demand is not None or self.counts)
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis, where there are any."""
+        if self.shared is not None:
+            await self.shared.aclose()
+
+
+class Slot:
+    """One attempt's stay: reserves when entered, and when left puts what the attempt took in place of the estimate."""
+
+    __slots__ = ("_account", "_counted", "_counts", "_demand", "_grant", "_limiter", "_sent", "_shared")
+
+    def __init__(self, limiter: Limiter, demand: Demand, counts: bool) -> None:
+        self._limiter = limiter
+        self._counts = counts and (limiter.counts or limiter.limits.learn)
+        self._demand = demand
+        self._account: _Account | None = None
+        self._counted: Amounts | None = None
+        self._grant = _FREE
+        self._shared = False
+        self._sent = 0.0
+
+    async def __aenter__(self) -> Slot:
+        limiter, demand = self._limiter, self._demand
+        if not self._counts:
+            if limiter.places is not None and not limiter.places.try_enter():
+                await limiter.places.enter(demand.priority)
+            return self
+        account = self._account = limiter.account(demand.scope)
+        if not account.line.try_enter():
+            await account.line.enter(demand.priority)
+        try:
+            wait = await self._reserve(account)
+            if wait > 0:
+                await limiter.sleep(wait)
+            if limiter.places is not None and not limiter.places.try_enter():
+                await limiter.places.enter(demand.priority)
+        except BaseException:
+            self._put(NOTHING)  # it never started
+            raise
+        finally:
+            account.line.leave()
+        self._sent = limiter.monotonic()
+        demand.slot = self
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        limiter, account = self._limiter, self._account
+        if limiter.places is not None:
+            limiter.places.leave()
+        if account is None:
+            return
+        self._demand.slot = None
+        if self._counted is None and getattr(error, "status", None) == 429:
+            if limiter.limits.learn:
+                self._correct(Report(retry_after=getattr(error, "retry_after", None), refused=True))
+            self._counted = _ONE
+        self._put(self._grant.taken if self._counted is None else self._counted)
+
+    def observe(self, headers: Mapping[str, str], status: int) -> None:
+        """Believe what the head of an answer says of quotas."""
+        if self._account is None:
+            return
+        if status in COME_LATER:
+            self._counted = _ONE  # a call that is turned away is counted as a request, and its tokens are not
+        if self._limiter.limits.learn:
+            report = read_report(headers, status, self._limiter.epoch())
+            if report is not None:
+                self._correct(report)
+
+    def settle(self, input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
+        """Count what the answer took."""
+        if self._account is None:
+            return
+        count = self._limiter.limits.count_cached
+        fresh = max(0, input_tokens - cached_tokens)
+        both = fresh if count is False else input_tokens
+        alone = input_tokens if count else fresh
+        self._counted = Amounts(1.0, both + output_tokens, alone, output_tokens)
+        self._account.learn(self._demand, self._counted)
+
+    # -- the quota of this process, or the one that is shared ----------------------------------------------------
+
+    async def _reserve(self, account: _Account) -> float:
+        limiter = self._limiter
+        amounts = account.estimate(self._demand)
+        if limiter.shared is not None:
+            grant = await limiter.shared.reserve(self._demand.scope, amounts)
+            if grant is not None:
+                self._shared, self._grant, account.alone = True, grant, False
+                return grant.wait
+        with account.lock:
+            now = limiter.monotonic()
+            if limiter.shared is not None and not account.alone:
+                account.quota.share(now, limiter.shared.part)
+                account.alone = True
+            self._grant = account.quota.reserve(now, amounts)
+        return self._grant.wait
+
+    def _put(self, amounts: Amounts) -> None:
+        account, grant = self._account, self._grant
+        if account is None or grant is _FREE:
+            return
+        if self._shared and self._limiter.shared is not None:
+            self._limiter.shared.settle(self._demand.scope, grant, amounts)
+            return
+        with account.lock:
+            account.quota.settle(self._limiter.monotonic(), grant, amounts)
+
+    def _correct(self, report: Report) -> None:
+        account, limiter = self._account, self._limiter
+        if account is None:
+            return
+        now = limiter.monotonic()
+        age = now - self._sent
+        if self._shared and limiter.shared is not None:
+            limiter.shared.correct(self._demand.scope, self._grant, report, age)
+        with account.lock:
+            account.quota.correct(now, self._grant if not self._shared else _FREE, report, age)
