@@ -22,6 +22,7 @@ __all__ = ["NOTHING", "Grant", "Quota", "Report"]
 NOTHING = Amounts()
 _MINUTE = 60.0
 _GONE = -40.0  # the logarithm of what is as good as nothing
+_DUST = 1e-6  # less than that is a matter of rounding
 
 
 class Grant(NamedTuple):
@@ -74,9 +75,9 @@ class _Bucket:
         self.level = min(self.level, self.top)
         over = self.level + self.credit - self.top
         if over > 0 and self.credit > 0:
-            kept = max(0.0, self.credit - over)
-            self.faded += max(_GONE, log(kept / self.credit) if kept else _GONE)
-            self.credit = kept
+            kept = self.credit - over
+            self.faded += log(kept / self.credit) if kept > _DUST else _GONE
+            self.credit = max(0.0, kept)
 
     def size(self, quota: float, limits: Limits) -> None:
         """Make it a bucket of `quota` a minute; it begins full."""

@@ -43,9 +43,9 @@ local function trim(index)
     bucket[1] = math.min(bucket[1], top[index])
     local over = bucket[1] + bucket[7] - top[index]
     if over > 0 and bucket[7] > 0 then
-        local kept = math.max(0, bucket[7] - over)
-        bucket[8] = bucket[8] + math.max(-40, math.log(kept / bucket[7]))
-        bucket[7] = kept
+        local kept = bucket[7] - over
+        bucket[8] = bucket[8] + (kept > 1e-6 and math.log(kept / bucket[7]) or -40)
+        bucket[7] = math.max(0, kept)
     end
 end
 
