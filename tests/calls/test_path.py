@@ -61,8 +61,9 @@ class Work:
         return result
 
 
-def call(work, key: bytes | None = KEY, encode=str.encode, **policy) -> Call[str]:
-    return Call("tool", "work", key, work, encode, lambda payload: payload.decode(), Policy(**policy))
+def call(work, key: bytes | None = KEY, encode=str.encode, repeatable: bool = True, **policy) -> Call[str]:
+    decode = bytes.decode
+    return Call("tool", "work", key, work, encode, decode, Policy(**policy), repeatable=repeatable)
 
 
 async def turns(count: int = 5) -> None:
@@ -306,7 +307,8 @@ class Source:
 
 
 def stream(source, complete=lambda payload, _: payload.endswith(b"."), options=None, **policy) -> StreamCall:
-    return StreamCall("llm", "model", KEY, source, complete, Policy(**policy), **(options or {}))
+    options = {"repeatable": True} | (options or {})
+    return StreamCall("llm", "model", KEY, source, complete, Policy(**policy), **options)
 
 
 async def read(path: CallPath, source, **options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..errors import CacheError
 from .base import Leasing, Nearest
 
 if TYPE_CHECKING:
@@ -62,9 +63,19 @@ class TieredCache:
             await tier.delete(key)
 
     async def clear(self, namespace: str | None = None) -> None:
-        """Forget one namespace, or all, in every tier, the farthest first."""
+        """Forget one namespace, or all, in every tier, the farthest first.
+
+        Raises:
+            CacheError: a tier could not be cleared; the others were.
+        """
+        failed = None
         for tier in reversed(self.tiers):
-            await tier.clear(namespace)
+            try:
+                await tier.clear(namespace)
+            except CacheError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def stats(self) -> tuple[TierStats, ...]:
         """Return the counters of every tier, the nearest first."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ..observe.events import CacheState, CallKind
+    from .limits import Demand
 
 __all__ = ["Call", "Clock", "Mode", "Opened", "Outcome", "Policy", "StreamCall", "StreamOutcome"]
 
@@ -60,6 +61,8 @@ class Call(Generic[T]):
         decode: gives the value back from such bytes; raises ValueError where they are damaged.
         policy: which parts of the path apply.
         id: the caller's name for this call, handed on to the events.
+        repeatable: whether the work may be done again although a failed attempt may have had its effect.
+        demand: what it asks of its server; None for work that no quota counts.
     """
 
     kind: CallKind
@@ -70,6 +73,8 @@ class Call(Generic[T]):
     decode: Callable[[bytes], T]
     policy: Policy = field(default_factory=Policy)
     id: str | None = None
+    repeatable: bool = False
+    demand: Demand | None = None
 
 
 class Opened(NamedTuple):
@@ -100,7 +105,7 @@ class StreamCall:
         prompt: whether the caller gets the stream as soon as it is open; else with its first chunk. An attempt is
             repeated only before that.
         share: calls join only where this is equal too, such as the timeouts that they run under.
-        kind, name, key, policy, id: as in `Call`.
+        kind, name, key, policy, id, repeatable, demand: as in `Call`.
     """
 
     kind: CallKind
@@ -113,6 +118,8 @@ class StreamCall:
     fits: Callable[[Mapping[str, str]], bool] | None = None
     prompt: bool = False
     share: Hashable = None
+    repeatable: bool = False
+    demand: Demand | None = None
 
 
 @dataclass(slots=True)  # as Call

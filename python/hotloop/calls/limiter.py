@@ -151,7 +151,6 @@ class Slot:
         finally:
             account.line.leave()
         self._sent = limiter.monotonic()
-        demand.slot = self
         return self
 
     async def __aexit__(
@@ -162,12 +161,15 @@ class Slot:
             limiter.places.leave()
         if account is None:
             return
-        self._demand.slot = None
         if self._counted is None and getattr(error, "status", None) == 429:
             if limiter.limits.learn:
                 self._correct(Report(retry_after=getattr(error, "retry_after", None), refused=True))
             self._counted = _ONE
         self._put(self._grant.taken if self._counted is None else self._counted)
+
+    def forgo(self) -> None:
+        """Say that nothing was sent, and nothing is to be counted."""
+        self._counted = NOTHING
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Believe what the head of an answer says of quotas."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .limiter import Slot
+    from .gate import Passage
 
 __all__ = ["Amounts", "Demand", "Limits"]
 
@@ -93,7 +93,7 @@ class Demand:
         priority: 0 to 3; calls that must wait go in this order, and none waits for ever.
     """
 
-    __slots__ = ("input_tokens", "origin", "output_tokens", "priority", "scope", "slot")
+    __slots__ = ("input_tokens", "origin", "output_tokens", "passage", "priority", "scope")
 
     def __init__(
         self,
@@ -109,14 +109,14 @@ class Demand:
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.priority = min(3, max(0, priority))
-        self.slot: Slot | None = None
+        self.passage: Passage | None = None
 
     def observe(self, headers: Mapping[str, str], status: int = 200) -> None:
         """Report the head of the server's answer; `headers` finds names in lower case."""
-        if self.slot is not None:
-            self.slot.observe(headers, status)
+        if self.passage is not None:
+            self.passage.observe(headers, status)
 
     def settle(self, *, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
         """Report what the answer took: all input tokens, and those of them that came from the provider's cache."""
-        if self.slot is not None:
-            self.slot.settle(input_tokens, output_tokens, cached_tokens)
+        if self.passage is not None:
+            self.passage.settle(input_tokens, output_tokens, cached_tokens)

@@ -15,12 +15,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cache.base import Cache, Hit, Nearest, Record
+from ..cache.tiered import leasing_of
 from ..errors import CacheError
 from ..observe.events import CacheState, CallFinished, CallRetried, CallStarted, Observer
+from .breaker import Breaking
 from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
-from .limiter import Limiter
+from .gate import Gate
+from .leases import Leases
 from .limits import Limits
-from .retry import Retry
+from .retry import Budget, Retry
 from .singleflight import Flights, Tape, abandon
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ T = TypeVar("T")
 
 _FRESH_UNTIL = "fresh-until"  # in a record's meta: when it turns stale, in seconds since the epoch
 
-_NO_LIMITS = Limits()
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class CallPath:
         cache: the tiers; None for none.
         limits: what may be in flight.
         retry: whether failed attempts are made again.
+        breaking: when a server that keeps failing is left alone.
         observer: hears the events.
         single_flight: whether identical calls in flight are joined at all.
         clock: time.
@@ -55,6 +58,7 @@ class CallPath:
         cache: Cache | None = None,
         limits: Limits | None = None,
         retry: Retry | None = None,
+        breaking: Breaking | None = None,
         observer: Observer | None = None,
         single_flight: bool = True,
         clock: Clock | None = None,
@@ -65,7 +69,10 @@ class CallPath:
         self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
         self._clock = clock = clock or Clock()
-        self._limiter = Limiter(limits or Limits(), sleep=clock.sleep, monotonic=clock.monotonic, epoch=clock.epoch)
+        self._budget = Budget(self._retry)
+        self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
+        tier = leasing_of(cache) if single_flight else None
+        self._leases = None if tier is None else Leases(tier, clock.sleep)
         self._flights: Flights[Any] = Flights()
         self._tapes: dict[Hashable, Tape] = {}
         self._renewals: dict[bytes, asyncio.Task[None]] = {}
@@ -97,20 +104,33 @@ class CallPath:
 
     async def _worked(self, call: Call[T]) -> tuple[T, bool]:
         if call.key is not None and call.policy.join and self._single_flight:
-            return await self._flights.share(call.key, lambda: self._execute(call))
-        return await self._execute(call), False
+            (value, elsewhere), joined = await self._flights.share(call.key, lambda: self._leased(call))
+            return value, joined or elsewhere
+        value, _ = await self._execute(call)
+        return value, False
 
-    async def _execute(self, call: Call[T]) -> T:
+    async def _leased(self, call: Call[T]) -> tuple[T, bool]:
+        """Return the value of `call`, and whether another process did the work."""
+        if self._leases is None or call.key is None or not self._reads(call):
+            return (await self._execute(call))[0], False
+        async with self._leases.turn(call.key) as turn:
+            if turn.stored and (found := await self._stored(call, call.decode)) is not None:
+                return found.value, True
+            value, turn.recorded = await self._execute(call)
+            return value, False
+
+    async def _execute(self, call: Call[T]) -> tuple[T, bool]:
+        """Return what the work gives, and whether that was stored."""
+
         async def attempt() -> T:
-            async with self._limiter.slot():
+            async with self._gate.passage(call.demand):
                 return await call.run()
 
         value = await self.attempt(call, attempt)
-        if self._caches(call):
-            payload = call.encode(value)
-            if payload is not None:
-                await self._store(call, payload, {})
-        return value
+        payload = call.encode(value) if self._caches(call) else None
+        if payload is not None:
+            await self._store(call, payload, {})
+        return value, payload is not None
 
     # -- a stream ------------------------------------------------------------------------------------------------
 
@@ -141,7 +161,11 @@ class CallPath:
                 try:
                     state = "joined" if joined else state
                     opened = await tape.started()
-                    yield StreamOutcome(tape.read(), state, meta=opened.meta, head=opened.head)
+                    if (found := tape.stored) is not None:
+                        state, tier = "joined", found.tier
+                        yield replace(found, chunks=_once(found.payload or b""), cache=state)
+                    else:
+                        yield StreamOutcome(tape.read(), state, meta=opened.meta, head=opened.head)
                 finally:
                     await self._leave(call, place, tape)
             else:
@@ -174,7 +198,7 @@ class CallPath:
             call.key is None
             and call.policy.mode != "only"
             and self.observer is None
-            and self._limiter.limits == _NO_LIMITS
+            and self._gate.open_for(call.demand)
         )
 
     def retries(self, call: StreamCall) -> bool:
@@ -184,12 +208,14 @@ class CallPath:
     async def attempt(self, call: Call[Any] | StreamCall, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` gives, on the first attempt that succeeds."""
         number = 1
+        self._budget.deposit()
         while True:
             try:
                 return await work()
             except Exception as error:
-                delay = self._retry.delay(error, number) if call.policy.retry else None
-                if delay is None:
+                retries = call.policy.retry
+                delay = self._retry.delay(error, number, repeatable=call.repeatable) if retries else None
+                if delay is None or not self._budget.withdraw():
                     raise
                 if self.observer is not None:
                     self.observer(CallRetried(call.kind, call.name, number, delay, _brief(error), call.id))
@@ -199,7 +225,7 @@ class CallPath:
     @asynccontextmanager
     async def _live(self, call: StreamCall) -> AsyncGenerator[Opened]:
         """One attempt; entered when the caller may have the stream."""
-        async with self._limiter.slot(), call.open() as opened:
+        async with self._gate.passage(call.demand), call.open() as opened:
             if call.prompt:
                 yield opened
                 return
@@ -237,10 +263,22 @@ class CallPath:
             del self._tapes[place]
 
     async def _record(self, call: StreamCall, tape: Tape) -> None:
-        """Write the stream of `call` on `tape`, and into the tiers when it ended whole."""
+        """Write the stream of `call` on `tape`: from the work, or from the record that another process has made."""
+        if self._leases is None or call.key is None or not self._reads(call):
+            await self._write(call, tape)
+            return
+        async with self._leases.turn(call.key) as turn:
+            found = await self._stored(call, bytes) if turn.stored else None
+            if found is None:
+                turn.recorded = await self._write(call, tape)
+            else:
+                tape.replay(found)
+
+    async def _write(self, call: StreamCall, tape: Tape) -> bool:
+        """Write the work of `call` on `tape`, and into the tiers when it ended whole; say whether it is there."""
 
         async def attempt() -> None:
-            async with self._limiter.slot(), call.open() as opened:
+            async with self._gate.passage(call.demand), call.open() as opened:
                 if not call.prompt and (first := await anext(opened.chunks, None)) is not None:
                     tape.append(first)
                 tape.begin(opened)
@@ -261,16 +299,19 @@ class CallPath:
                 tape.end(error)
             if not isinstance(error, Exception):
                 raise
-            return
-        if not tape.ended:
-            tape.end()
-            await self._keep(call, tape)
+            return False
+        if tape.ended:
+            return False
+        tape.end()
+        return await self._keep(call, tape)
 
-    async def _keep(self, call: StreamCall, tape: Tape) -> None:
+    async def _keep(self, call: StreamCall, tape: Tape) -> bool:
         if self._caches(call) and (opened := tape.opened) is not None:
             payload = b"".join(tape.chunks)
             if call.complete(payload, opened.meta):
                 await self._store(call, payload, opened.meta)
+                return True
+        return False
 
     # -- stale records -------------------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .call import Opened
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from .call import Opened
+    from .call import StreamOutcome
 
 __all__ = ["Flights", "Reader", "Tape", "abandon"]
 
@@ -86,6 +88,7 @@ class Tape:
     def __init__(self) -> None:
         self.task: asyncio.Task[None]  # writes the tape
         self.opened: Opened | None = None
+        self.stored: StreamOutcome | None = None
         self.chunks: list[bytes] = []
         self.readers = 0
         self.ended = False
@@ -97,6 +100,11 @@ class Tape:
         """Say that the stream is there, before any chunk."""
         self.opened = opened
         self._wake()
+
+    def replay(self, stored: StreamOutcome) -> None:
+        """Give the readers a stored stream instead."""
+        self.stored, self.ended = stored, True
+        self.begin(Opened(stored.chunks, stored.meta))
 
     def append(self, chunk: bytes) -> None:
         """Add a chunk and wake the readers."""

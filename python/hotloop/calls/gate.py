@@ -1,0 +1,104 @@
+"""What each attempt passes on its way to a server: the breaker of its origin, then the limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import CircuitOpenError, HotloopError
+from .breaker import Breakers, Breaking
+from .limiter import Limiter
+from .limits import Demand, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from .breaker import Breaker
+    from .call import Clock
+    from .limiter import Slot
+
+__all__ = ["Gate", "Passage"]
+
+
+class Gate:
+    """The way to the servers.
+
+    Args:
+        limits: what is kept.
+        breaking: when a server is left alone.
+        clock: time.
+
+    Raises:
+        CacheError: the Redis URL of the limits cannot be read.
+        MissingExtraError: it is set, and the extra ``redis`` is not installed.
+    """
+
+    def __init__(self, limits: Limits, breaking: Breaking, clock: Clock) -> None:
+        self.limiter = Limiter(limits, sleep=clock.sleep, monotonic=clock.monotonic, epoch=clock.epoch)
+        self._breakers = Breakers(breaking, clock.monotonic)
+
+    def open_for(self, demand: Demand | None) -> bool:
+        """Whether an attempt with this demand would only walk through: nothing is counted, nothing can refuse it."""
+        return demand is None and self.limiter.places is None and not self.limiter.counts
+
+    def passage(self, demand: Demand | None) -> Passage:
+        """Return a context that is entered when an attempt may start and left when it has ended.
+
+        Entering raises CircuitOpenError when the origin is left alone for now.
+        """
+        breaker = None if demand is None else self._breakers.of(demand.origin)
+        return Passage(self.limiter.slot(demand), demand, breaker)
+
+
+class Passage:
+    """One attempt's stay with the server."""
+
+    __slots__ = ("_breaker", "_demand", "_entered", "_slot")
+
+    def __init__(self, slot: Slot, demand: Demand | None, breaker: Breaker | None) -> None:
+        self._slot = slot
+        self._demand = demand
+        self._breaker = breaker
+        self._entered = 0
+
+    async def __aenter__(self) -> Passage:
+        breaker = self._breaker
+        if breaker is not None:
+            breaker.check()  # before it waits
+        await self._slot.__aenter__()
+        if breaker is not None:
+            try:
+                self._entered = breaker.enter()
+            except CircuitOpenError as error:
+                self._slot.forgo()
+                await self._slot.__aexit__(type(error), error, None)
+                raise
+        if self._demand is not None:
+            self._demand.passage = self
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._demand is not None:
+            self._demand.passage = None
+        if isinstance(error, HotloopError):
+            self._judge(not error.ill)
+        else:
+            self._judge(True if error is None else None)
+        await self._slot.__aexit__(kind, error, trace)
+
+    def observe(self, headers: Mapping[str, str], status: int) -> None:
+        """Take what the head of the answer says."""
+        self._judge(status < 500)
+        self._slot.observe(headers, status)
+
+    def settle(self, input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
+        """Count what the answer took."""
+        self._slot.settle(input_tokens, output_tokens, cached_tokens)
+
+    def _judge(self, well: bool | None) -> None:
+        """Tell the breaker, once."""
+        breaker, self._breaker = self._breaker, None
+        if breaker is not None:
+            breaker.leave(self._entered, well)
