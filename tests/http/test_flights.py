@@ -393,7 +393,7 @@ async def test_the_client_takes_its_own_limits_and_those_of_connections():
         assert client._transport._body.inner._make()._pool._max_connections == 3
         assert (client.timeout, client.headers["a"]) == (httpx2.Timeout(7), "b")
     async with hotloop.http_client(limits=hotloop.Limits(concurrency=2)) as client:
-        assert client._transport._body.core.path._limiter.limits.concurrency == 2
+        assert client._transport._body.core.path._gate.limiter.limits.concurrency == 2
 
 
 async def test_limits_hold_requests_back_until_an_answer_has_ended(make):

@@ -80,8 +80,6 @@ class Passage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._demand is not None:
-            self._demand.passage = None
         if isinstance(error, HotloopError):
             self._judge(not error.ill)
         else:

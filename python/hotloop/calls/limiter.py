@@ -118,7 +118,7 @@ class Limiter:
 class Slot:
     """One attempt's stay: reserves when entered, and when left puts what the attempt took in place of the estimate."""
 
-    __slots__ = ("_account", "_counted", "_counts", "_demand", "_grant", "_limiter", "_sent", "_shared")
+    __slots__ = ("_account", "_counted", "_counts", "_demand", "_grant", "_left", "_limiter", "_sent", "_shared")
 
     def __init__(self, limiter: Limiter, demand: Demand, counts: bool) -> None:
         self._limiter = limiter
@@ -127,7 +127,7 @@ class Slot:
         self._account: _Account | None = None
         self._counted: Amounts | None = None
         self._grant = _FREE
-        self._shared = False
+        self._shared = self._left = False
         self._sent = 0.0
 
     async def __aenter__(self) -> Slot:
@@ -165,7 +165,10 @@ class Slot:
             if limiter.limits.learn:
                 self._correct(Report(retry_after=getattr(error, "retry_after", None), refused=True))
             self._counted = _ONE
-        self._put(self._grant.taken if self._counted is None else self._counted)
+        if self._counted is None:
+            self._counted = self._grant.taken
+        self._put(self._counted)
+        self._left = True
 
     def forgo(self) -> None:
         """Say that nothing was sent, and nothing is to be counted."""
@@ -190,8 +193,13 @@ class Slot:
         fresh = max(0, input_tokens - cached_tokens)
         both = fresh if count is False else input_tokens
         alone = input_tokens if count else fresh
-        self._counted = Amounts(1.0, both + output_tokens, alone, output_tokens)
-        self._account.learn(self._demand, self._counted)
+        counted = Amounts(1.0, both + output_tokens, alone, output_tokens)
+        self._account.learn(self._demand, counted)
+        if self._left and self._counted is not None:  # told late: what was not reserved is owed
+            late = Amounts(*(max(0.0, now - then) for now, then in zip(counted, self._counted, strict=True)))
+            self._grant = _FREE._replace()
+            self._put(late)
+        self._counted = counted
 
     # -- the quota of this process, or the one that is shared ----------------------------------------------------
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .gate import Passage
 
@@ -88,35 +88,45 @@ class Demand:
     Args:
         scope: names what quotas are counted for: a server, a model and an account, without any secret.
         origin: names the server, whose health is judged as one; `scope` when empty.
-        input_tokens: tokens of the request, as estimated.
+        input_tokens: tokens of the request, as estimated; or what estimates them, called when the call must be counted.
         output_tokens: tokens of the answer at most; None for what answers of this scope took lately.
         priority: 0 to 3; calls that must wait go in this order, and none waits for ever.
     """
 
-    __slots__ = ("input_tokens", "origin", "output_tokens", "passage", "priority", "scope")
+    __slots__ = ("_input_tokens", "origin", "output_tokens", "passage", "priority", "scope")
 
     def __init__(
         self,
         scope: str = "",
         *,
         origin: str = "",
-        input_tokens: int = 0,
+        input_tokens: int | Callable[[], int] = 0,
         output_tokens: int | None = 0,
         priority: int = 1,
     ) -> None:
         self.scope = scope
         self.origin = origin or scope
-        self.input_tokens = input_tokens
+        self._input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.priority = min(3, max(0, priority))
         self.passage: Passage | None = None
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of the request, as estimated."""
+        if not isinstance(self._input_tokens, int):
+            self._input_tokens = self._input_tokens()
+        return self._input_tokens
 
     def observe(self, headers: Mapping[str, str], status: int = 200) -> None:
         """Report the head of the server's answer; `headers` finds names in lower case."""
         if self.passage is not None:
             self.passage.observe(headers, status)
 
-    def settle(self, *, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
-        """Report what the answer took: all input tokens, and those of them that came from the provider's cache."""
+    def settle(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
+        """Report what the answer took: all input tokens, and those of them that came from the provider's cache.
+
+        A report that comes when the attempt has ended still counts where it took more than estimated.
+        """
         if self.passage is not None:
             self.passage.settle(input_tokens, output_tokens, cached_tokens)

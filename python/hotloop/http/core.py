@@ -56,6 +56,8 @@ class RefusedError(HotloopError):
         self.response = response
         self.body = body
         self.retry_after = retry_after(response.headers)
+        self.ill = response.status_code >= 500
+        self.acted = self.ill and response.status_code not in (503, 529)
 
     def __str__(self) -> str:
         return f"HTTP {self.response.status_code}"
@@ -65,6 +67,8 @@ class UnreachedError(HotloopError):
     """No connection to the server could be made; its cause is what the inner transport raised."""
 
     retryable = True
+    acted = False
+    ill = True
 
 
 class Plan(NamedTuple):
@@ -194,6 +198,7 @@ class Core:
             ),
             fits=lambda meta: meta.get("content-encoding", "identity") in ("identity", *_tokens(accepted)),
             prompt=True,
+            repeatable=ask.pure,  # it computes an answer, which costs money and changes nothing
             share=(retrying, accepted, *request.extensions.get("timeout", {}).values()),
         )
 

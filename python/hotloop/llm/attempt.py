@@ -12,8 +12,10 @@ from .._core import canonical_json
 from ..calls import Opened
 from ..errors import CanonicalError, ModelError, ModelResponseError
 from .failures import status_error
+from .usage import Usage
 
 if TYPE_CHECKING:
+    from ..calls import Demand
     from .providers import Provider, Question
     from .usage import Meter
     from .wire import Answer, Wire
@@ -40,9 +42,10 @@ class Attempt:
         question: what to ask.
         unchanged: whether a body is the one that the call's key was made of; None where it has no key.
         timeout: seconds that the server may be silent; None for the wire's own.
+        demand: hears what the server says of its quotas, and what the answer took.
     """
 
-    __slots__ = ("_meter", "_provider", "_question", "_timeout", "_tries", "_unchanged", "_wire")
+    __slots__ = ("_demand", "_meter", "_provider", "_question", "_timeout", "_tries", "_unchanged", "_wire")
 
     def __init__(
         self,
@@ -52,7 +55,9 @@ class Attempt:
         question: Question,
         unchanged: Callable[[bytes], bool] | None,
         timeout: float | None,
+        demand: Demand,
     ) -> None:
+        self._demand = demand
         self._provider = provider
         self._wire = wire
         self._meter = meter
@@ -68,9 +73,12 @@ class Attempt:
         url = await provider.address()
 
         def use(answer: Answer) -> Read:
+            self._demand.observe(answer.headers, answer.status)
             if not 200 <= answer.status < 300:
                 raise status_error(answer, provider, url)
             document = provider.read(answer.body, self._question)
+            if (usage := Usage.of(document.get("usage"))).input_tokens:
+                self._demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
             return Read(bytes(answer.body) if self._unchanged is not None else b"", document)
 
         return await self._wire.post(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
@@ -83,6 +91,7 @@ class Attempt:
         url = await provider.address()
         headers = {**_HEADERS, "accept": "text/event-stream", **provider.headers()}
         async with self._wire.stream(url, headers, body, self._timeout) as (answer, chunks):
+            self._demand.observe(answer.headers, answer.status)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             if 200 <= answer.status < 300 and kind not in ("application/json", "text/html"):
                 yield Opened(chunks)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .._core import request_key
-from ..calls import Call, CallPath, Limits, Policy, Retry, StreamCall
+from ..calls import Call, CallPath, Demand, Limits, Policy, Retry, StreamCall
 from ..errors import ModelError
 from .attempt import Attempt, Read
 from .messages import Messages, Reply, ToolLike, as_list, schemas
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["LLMClient"]
 
 
+_CHARACTERS_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
 _NOISE = frozenset({"accept", "accept-encoding", "connection", "host", "user-agent"})
 _CREDENTIALS = ("authorization", "api-key", "x-api-key", "cookie")
 
@@ -104,6 +105,8 @@ class LLMClient:
         credential = self.provider.credential or credential
         self._tenant = hmac.digest(credential.encode(), b"hotloop tenant 1", "sha256") if credential else b""
         self._meter = Meter()
+        self._origin = self.provider.identity
+        self._scope = f"{self._origin} {self.model} {self._tenant.hex()[:16]}"
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -142,11 +145,13 @@ class LLMClient:
             "llm",
             self.model,
             key,
-            self._attempt(question, key, policy, timeout).run,
+            self._attempt(question, key, policy, timeout, demand := self._demand(question)).run,
             self._encode,
             lambda raw: self._decode(raw, question),
             policy,
             call_id,
+            repeatable=True,
+            demand=demand,
         )
         meter = self._meter
         meter.calls += 1
@@ -183,9 +188,18 @@ class LLMClient:
         """
         question = self.provider.ask(as_list(messages), schemas(tools), params, stream=True)
         policy, key = self._key(question, policy)
-        attempt = self._attempt(question, key, policy, timeout)
+        demand = self._demand(question)
+        attempt = self._attempt(question, key, policy, timeout, demand)
         call = StreamCall(
-            "llm", self.model, key, attempt.open, lambda raw, _: self._whole(raw, question), policy, call_id
+            "llm",
+            self.model,
+            key,
+            attempt.open,
+            lambda raw, _: self._whole(raw, question),
+            policy,
+            call_id,
+            repeatable=True,
+            demand=demand,
         )
         meter = self._meter
         meter.calls += 1
@@ -193,7 +207,8 @@ class LLMClient:
         try:
             async with self._path.stream(call) as outcome:
                 state: Any = outcome.cache
-                events = self._events(outcome.chunks, question, Reply({}, state, outcome.tier, outcome.age))
+                origin = Reply({}, state, outcome.tier, outcome.age)
+                events = self._events(outcome.chunks, question, origin, demand)
                 try:
                     yield events
                 finally:
@@ -205,7 +220,7 @@ class LLMClient:
             meter.seconds += perf_counter() - start
 
     async def _events(
-        self, chunks: AsyncIterator[bytes], question: Question, origin: Reply
+        self, chunks: AsyncIterator[bytes], question: Question, origin: Reply, demand: Demand
     ) -> AsyncGenerator[StreamEvent]:
         reader, decoder = SSEReader(), self.provider.stream(question)
         async for chunk in chunks:
@@ -215,6 +230,8 @@ class LLMClient:
                         reply = event.reply
                         reply.cache, reply.tier, reply.age = origin.cache, origin.tier, origin.age
                         self._meter.answered(origin.cache, reply.usage)
+                        if (usage := reply.usage).output_tokens:
+                            demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
                     yield event
         decoder.finish()
 
@@ -238,9 +255,21 @@ class LLMClient:
             body, url=self.provider.identity, headers=self._shaping, tenant=self._tenant, namespace=namespace
         )
 
-    def _attempt(self, question: Question, key: bytes | None, policy: Policy, timeout: float | None) -> Attempt:
+    def _demand(self, question: Question) -> Demand:
+        head = question.head
+        answer = head.get("max_completion_tokens") or head.get("max_tokens")
+        return Demand(
+            self._scope,
+            origin=self._origin,
+            input_tokens=lambda: sum(map(_length, question.messages)) // _CHARACTERS_A_TOKEN,
+            output_tokens=answer if isinstance(answer, int) and answer > 0 else None,
+        )
+
+    def _attempt(
+        self, question: Question, key: bytes | None, policy: Policy, timeout: float | None, demand: Demand
+    ) -> Attempt:
         unchanged = None if key is None else lambda body: self._digest(body, policy.namespace) == key
-        return Attempt(self.provider, self._wire, self._meter, question, unchanged, timeout)
+        return Attempt(self.provider, self._wire, self._meter, question, unchanged, timeout, demand)
 
     def _encode(self, answer: Read) -> bytes | None:
         return answer.raw if self.provider.storable(answer.document) else None
@@ -297,3 +326,8 @@ def _of_wire(http: httpx2.AsyncClient | None) -> tuple[str, dict[str, str]]:
     headers = {name.lower(): value for name, value in http.headers.items()}
     credential = "\n".join(headers[name] for name in _CREDENTIALS if name in headers)
     return credential, {k: v for k, v in headers.items() if k not in _NOISE and k not in _CREDENTIALS}
+
+
+def _length(message: Any) -> int:
+    content = message.get("content") if isinstance(message, dict) else None
+    return len(content) if isinstance(content, str) else len(str(content or ""))

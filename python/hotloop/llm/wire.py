@@ -147,17 +147,21 @@ class Wire:
             yield
         except httpx2.ConnectTimeout as error:
             limit = self._settings.connect_timeout
-            raise ModelTimeoutError(f"{_origin(url)} took no connection within {limit:g} s") from error
+            late = ModelTimeoutError(f"{_origin(url)} took no connection within {limit:g} s")
+            late.acted = False
+            raise late from error
         except httpx2.TimeoutException as error:
             limit = self._settings.timeout if patience is None else patience
             raise ModelTimeoutError(
                 f"{_origin(url)} was silent for {limit:g} s; give it longer with llm_client.timeout"
             ) from error
         except httpx2.ConnectError as error:
-            raise ModelConnectionError(
+            unreached = ModelConnectionError(
                 f"{_origin(url)} could not be reached ({brief(str(error)) or type(error).__name__}); "
                 "check the base URL, and that the server runs"
-            ) from error
+            )
+            unreached.acted = False
+            raise unreached from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise ModelConnectionError(
                 f"{_origin(url)} broke off its answer ({brief(str(error)) or type(error).__name__})"
