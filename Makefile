@@ -5,6 +5,7 @@
 #   make lint             the checks alone
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
+#   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
 #   make lock             bring requirements.lock up to date
 #   make model           every interleaving of the hot cache's threads, up to a bound (loom)
 #   make clean            forget what was built
@@ -23,13 +24,14 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint test-litellm soak lock clean
+.PHONY: run test lint bench-limits test-litellm soak lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
 	@$(BIN)/hotloop run --workspace . -- "$$HOTLOOP_MAKE_TASK"
 
 test: $(VENV)/test.stamp
+	tests/support/install-services.sh
 	$(CARGO) test --quiet --locked
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
@@ -48,6 +50,10 @@ test-litellm: $(VENV)/test.stamp
 
 soak: $(VENV)/test.stamp
 	$(BIN)/python bench/soak.py --requests $(or $(REQUESTS),100000)
+
+bench-limits: $(VENV)/test.stamp
+	tests/support/install-services.sh
+	$(BIN)/python bench/limits.py
 
 lock:
 	rm -rf target/lock

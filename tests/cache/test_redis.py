@@ -56,7 +56,7 @@ async def test_every_record_has_an_end(redis_server):
     assert 1000.0 < (await cache.get(key(1))).record.expires <= 1010.0
     await cache.put(key(4), Record(b"x", 0.0), 0.0)
     assert await cache.get(key(4)) is None
-    assert all(redis_server.client.pttl(name) > 0 for name in redis_server.client.keys())
+    assert all(redis_server.client.pttl(name) > 0 for name in redis_server.client.scan_iter())
     await cache.aclose()
 
 

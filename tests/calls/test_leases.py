@@ -128,7 +128,7 @@ async def test_a_stream_is_replayed_from_the_record_of_the_process_that_read_it(
             return outcome.cache, b"".join([chunk async for chunk in outcome.chunks]), outcome.meta.get("status")
 
     first = asyncio.create_task(read(paths[0]))
-    while not opened:
+    while not opened:  # noqa: ASYNC110 -- the path says nothing of it
         await asyncio.sleep(0)
     others = [asyncio.create_task(read(path)) for path in (paths[1], paths[1], paths[2])]
     await asyncio.sleep(0.02)
@@ -163,7 +163,7 @@ async def test_an_owner_that_works_on_keeps_its_lease(redis_server):
     async with Leases(cache, sleep, seconds=60.0).turn(KEY):
         redis_server.client.pexpire(b"hotloop:l:" + KEY, 10_000)
         beats.release()
-        while redis_server.client.pttl(b"hotloop:l:" + KEY) <= 10_000:
+        while redis_server.client.pttl(b"hotloop:l:" + KEY) <= 10_000:  # noqa: ASYNC110 -- the server's to tell
             await asyncio.sleep(0)
     assert await cache.lease(KEY, b"p" * 16, 60.0) is Lease.NONE  # it left no record
     await cache.aclose()
@@ -191,7 +191,9 @@ asyncio.run(main())
 
 
 async def test_a_killed_owner_strands_nobody(redis_server, paths):
-    owner = subprocess.Popen([sys.executable, "-c", _OWNER, redis_server.url], stdout=subprocess.PIPE)
+    owner = subprocess.Popen(  # noqa: ASYNC220 -- read before anything else runs
+        [sys.executable, "-c", _OWNER, redis_server.url], stdout=subprocess.PIPE
+    )
     assert owner.stdout.readline() == b"mine\n"
     os.kill(owner.pid, signal.SIGKILL)
     owner.communicate()

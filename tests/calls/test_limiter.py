@@ -5,12 +5,12 @@ import random
 import threading
 
 import pytest
-from support.clock import VirtualTime
 
 from hotloop.calls import Breaking, Clock
 from hotloop.calls.gate import Gate
 from hotloop.calls.limits import Demand, Limits
 from hotloop.errors import ModelStatusError
+from support.clock import VirtualTime
 
 
 def gate(time: VirtualTime, **limits) -> Gate:

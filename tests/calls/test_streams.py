@@ -67,7 +67,7 @@ async def test_an_error_before_the_first_chunk_is_retried_unless_the_call_is_pro
     for prompt, opened in ((False, 3), (True, 1)):
         seen, source = [], Source(ModelConnectionError("gone"))
         path = CallPath(retry=Retry(attempts=3, base=0.0), observer=seen.append)
-        one = StreamCall("llm", "m", key, source, lambda *_: False, prompt=prompt)
+        one = StreamCall("llm", "m", key, source, lambda *_: False, prompt=prompt, repeatable=True)
         with pytest.raises(ModelConnectionError):
             async with path.stream(one) as outcome:
                 assert [chunk async for chunk in outcome.chunks] == ["never"]

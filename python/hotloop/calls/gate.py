@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ..errors import CircuitOpenError, HotloopError
 from .breaker import Breakers, Breaking
 from .limiter import Limiter
-from .limits import Demand, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from .breaker import Breaker
     from .call import Clock
     from .limiter import Slot
+    from .limits import Demand, Limits
 
 __all__ = ["Gate", "Passage"]
 

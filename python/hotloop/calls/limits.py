@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..config import Config
     from .gate import Passage
 
 __all__ = ["Amounts", "Demand", "Limits"]
@@ -64,9 +65,20 @@ class Limits:
                 raise ValueError(f"{name} is {quota}; it must be more than 0, or None for no quota")
         if not (self.max_pause >= 0 and 0 <= self.slack < self.burst < float("inf")):
             raise ValueError(
-                f"burst ({self.burst}), slack ({self.slack}) and max_pause ({self.max_pause}) are seconds; none of them "
-                "can be negative, and slack must be less than burst"
+                f"burst ({self.burst}), slack ({self.slack}) and max_pause ({self.max_pause}) are seconds; none "
+                "of them can be negative, and slack must be less than burst"
             )
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        """Return the limits that a configuration asks for."""
+        client = config.llm_client
+        return cls(
+            client.concurrency,
+            client.requests_per_minute,
+            client.tokens_per_minute,
+            redis_url=config.response_cache.redis_url,
+        )
 
     @property
     def quotas(self) -> tuple[float | None, float | None, float | None, float | None]:

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..cache.base import Cache, Hit, Nearest, Record
 from ..cache.tiered import leasing_of
 from ..errors import CacheError
-from ..observe.events import CacheState, CallFinished, CallRetried, CallStarted, Observer
+from ..observe.events import CacheState, CallFinished, CallStarted, Observer
+from .attempts import Attempts, brief
 from .breaker import Breaking
 from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
+from .chunks import chain, once
 from .gate import Gate
 from .leases import Leases
 from .limits import Limits
-from .retry import Budget, Retry
+from .retry import Retry
 from .singleflight import Flights, Tape, abandon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Mapping
 
 __all__ = ["CallPath"]
 
@@ -69,7 +71,7 @@ class CallPath:
         self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
         self._clock = clock = clock or Clock()
-        self._budget = Budget(self._retry)
+        self._attempts = Attempts(self._retry, clock.sleep, observer)
         self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
         tier = leasing_of(cache) if single_flight else None
         self._leases = None if tier is None else Leases(tier, clock.sleep)
@@ -163,7 +165,7 @@ class CallPath:
                     opened = await tape.started()
                     if (found := tape.stored) is not None:
                         state, tier = "joined", found.tier
-                        yield replace(found, chunks=_once(found.payload or b""), cache=state)
+                        yield replace(found, chunks=once(found.payload or b""), cache=state)
                     else:
                         yield StreamOutcome(tape.read(), state, meta=opened.meta, head=opened.head)
                 finally:
@@ -207,20 +209,7 @@ class CallPath:
 
     async def attempt(self, call: Call[Any] | StreamCall, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` gives, on the first attempt that succeeds."""
-        number = 1
-        self._budget.deposit()
-        while True:
-            try:
-                return await work()
-            except Exception as error:
-                retries = call.policy.retry
-                delay = self._retry.delay(error, number, repeatable=call.repeatable) if retries else None
-                if delay is None or not self._budget.withdraw():
-                    raise
-                if self.observer is not None:
-                    self.observer(CallRetried(call.kind, call.name, number, delay, _brief(error), call.id))
-            await self._clock.sleep(delay)
-            number += 1
+        return await self._attempts.first(call, work)
 
     @asynccontextmanager
     async def _live(self, call: StreamCall) -> AsyncGenerator[Opened]:
@@ -230,7 +219,7 @@ class CallPath:
                 yield opened
                 return
             first = await anext(opened.chunks, None)
-            async with aclosing(_chain(first, opened.chunks)) as chunks:
+            async with aclosing(chain(first, opened.chunks)) as chunks:
                 yield opened._replace(chunks=chunks)
 
     def _board(self, call: StreamCall) -> tuple[Hashable, Tape, bool]:
@@ -333,7 +322,7 @@ class CallPath:
             else:
                 await self.run(replace(call, policy=policy))
         except Exception as error:  # noqa: BLE001 - nobody waits for it
-            _log.info("a stale answer could not be renewed: %s", _brief(error))
+            _log.info("a stale answer could not be renewed: %s", brief(error))
 
     # -- tiers and events ----------------------------------------------------------------------------------------
 
@@ -368,7 +357,7 @@ class CallPath:
             if call.fits is not None and not call.fits(meta):
                 return None
             payload = hit.record.payload
-            outcome: Any = StreamOutcome(_once(payload), "hit", hit.tier, age, stale, meta, payload=payload)
+            outcome: Any = StreamOutcome(once(payload), "hit", hit.tier, age, stale, meta, payload=payload)
         else:
             try:
                 outcome = Outcome(decode(hit.record.payload), "hit", hit.tier, age, stale)
@@ -399,23 +388,8 @@ class CallPath:
     ) -> None:
         if self.observer is not None:
             seconds = self._clock.monotonic() - start
-            brief = None if error is None else _brief(error)
-            self.observer(CallFinished(call.kind, call.name, cache, seconds, tier, brief, call.id))
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-async def _once(payload: bytes) -> AsyncGenerator[bytes]:
-    yield payload
-
-
-async def _chain(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    if first is not None:
-        yield first
-        async for chunk in rest:
-            yield chunk
+            said = None if error is None else brief(error)
+            self.observer(CallFinished(call.kind, call.name, cache, seconds, tier, said, call.id))
 
 
 async def _unfailing(work: Coroutine[Any, Any, T]) -> T | None:

@@ -31,7 +31,7 @@ def show(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, 
         lines = []
         for key, setting in settings_of(SECTIONS[section]).items():
             name = f"{section}.{key}"
-            value = getattr(getattr(settings, section), key)
+            value = setting.masked(getattr(getattr(settings, section), key))
             shown[name] = {"value": value, "source": sources[name]}
             if quiet and sources[name] == "default":
                 continue

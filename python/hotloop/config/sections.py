@@ -66,6 +66,15 @@ class LLMClientConfig(Section):
     max_retries: int = setting(2, "Further attempts after an error that may pass.", low=0, high=100)
     max_connections: int = setting(100, "Connections that are open at once.", low=1, high=10_000)
     concurrency: int | None = setting(None, "Model calls in flight at once.", low=1, high=10_000)
+    requests_per_minute: float | None = setting(
+        None, "Requests a minute; none for what the server says itself.", low=0.001, high=1e9
+    )
+    tokens_per_minute: float | None = setting(
+        None, "Tokens of requests and answers a minute; none for what the server says itself.", low=1, high=1e12
+    )
+    breaker_failures: int | None = setting(
+        10, "Failures in a row after which a server is left alone for a while; none for never.", low=1, high=1_000_000
+    )
     http2: bool = setting(False, 'Whether to offer HTTP/2 to the server; needs the extra "http2".')
     local_context: int = setting(4096, "Tokens of context of a local model.", low=256, high=1 << 20)
     local_threads: int = setting(1, "Processor threads of a local model.", low=1, high=1024)
@@ -86,7 +95,7 @@ class ResponseCacheConfig(Section):
     disk_bytes: int = setting(1 << 30, "Bytes on disk at most.", low=1 << 16, high=_TIB)
     redis_url: str | None = setting(
         None,
-        'A Redis or Valkey server to share answers with other processes; needs the extra "redis".',
+        'A Redis or Valkey server to share answers and quotas with other processes; needs the extra "redis".',
         low=1,
         high=4096,
         secret=True,

@@ -15,7 +15,7 @@ import orjson
 
 from .._core import request_key
 from ..cache import MemoryCache, open_cache
-from ..calls import CallPath, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
+from ..calls import Breaking, CallPath, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
 from ..config import Config
 from ..errors import CanonicalError, HotloopError
 from .answers import replayed, whole
@@ -122,8 +122,9 @@ class Core:
         self._keyed = cache is not None or settings.single_flight
         self.path = CallPath(
             cache=cache,
-            limits=limits or Limits(concurrency=config.llm_client.concurrency),
+            limits=limits or Limits.of(config),
             retry=retry or Retry(attempts=1 + config.llm_client.max_retries),
+            breaking=Breaking(config.llm_client.breaker_failures),
             single_flight=settings.single_flight,
         )
 

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .._core import request_key
-from ..calls import Call, CallPath, Demand, Limits, Policy, Retry, StreamCall
+from ..calls import Breaking, Call, CallPath, Demand, Limits, Policy, Retry, StreamCall
 from ..errors import ModelError
 from .attempt import Attempt, Read
 from .messages import Messages, Reply, ToolLike, as_list, schemas
@@ -95,8 +95,9 @@ class LLMClient:
         self._joins = settings.single_flight
         self._path = CallPath(
             cache=cache,
-            limits=limits or Limits(concurrency=config.llm_client.concurrency),
+            limits=limits or Limits.of(config),
             retry=retry or Retry(attempts=1 + config.llm_client.max_retries),
+            breaking=Breaking(config.llm_client.breaker_failures),
             observer=observer,
             single_flight=settings.single_flight,
         )
