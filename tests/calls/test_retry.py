@@ -110,7 +110,7 @@ async def test_a_server_that_keeps_failing_is_left_alone_and_tried_again_by_one(
         with pytest.raises(ModelStatusError):
             await path.run(call())
     for _ in range(10):
-        with pytest.raises(CircuitOpenError, match="//a has failed") as raised:
+        with pytest.raises(CircuitOpenError, match="has failed again") as raised:
             await path.run(call())
     assert (attempts, raised.value.retry_after) == (3, 5.0)
     other = Call("llm", "m", None, at_work, str.encode, bytes.decode, demand=Demand("s", origin="https://b"))
@@ -137,5 +137,5 @@ def test_settings_out_of_range_are_refused():
         lambda: Breaking(failures=0),
         lambda: Breaking(pause=-1),
     ):
-        with pytest.raises(ValueError, match="must be|cannot be"):
+        with pytest.raises(ValueError, match=r"must be|cannot be"):
             make()

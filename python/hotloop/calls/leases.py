@@ -7,7 +7,8 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ..cache.base import Lease, Leasing
+from ..cache.base import Cache, Lease, Leasing
+from ..cache.tiered import leasing_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -51,6 +52,12 @@ class Leases:
         self._sleep = sleep
         self._seconds = seconds
         self._patience = patience
+
+    @classmethod
+    def of(cls, cache: Cache | None, sleep: Callable[[float], Awaitable[None]]) -> Leases | None:
+        """Return the leases of the tier that processes share; None where there is no such tier."""
+        tier = leasing_of(cache)
+        return None if tier is None else cls(tier, sleep)
 
     @asynccontextmanager
     async def turn(self, key: bytes) -> AsyncGenerator[Turn]:

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cache.base import Cache, Hit, Nearest, Record
-from ..cache.tiered import leasing_of
 from ..errors import CacheError
 from ..observe.events import CacheState, CallFinished, CallStarted, Observer
 from .attempts import Attempts, brief
@@ -73,8 +72,7 @@ class CallPath:
         self._clock = clock = clock or Clock()
         self._attempts = Attempts(self._retry, clock.sleep, observer)
         self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
-        tier = leasing_of(cache) if single_flight else None
-        self._leases = None if tier is None else Leases(tier, clock.sleep)
+        self._leases = Leases.of(cache, clock.sleep) if single_flight else None
         self._flights: Flights[Any] = Flights()
         self._tapes: dict[Hashable, Tape] = {}
         self._renewals: dict[bytes, asyncio.Task[None]] = {}
