@@ -3,8 +3,8 @@
     python bench/limits.py [--seconds 20] [--redis redis://...] [--silent] [--apart]
 
 The server is a process of its own on the loopback. It keeps a token bucket for requests and one for tokens, counts
-each request when it comes, and answers 429 with Retry-After when a bucket is empty. The optimum is what it could have granted
-from the first request on: full buckets, and what flowed in afterwards, of whichever quota ran out first.
+each request when it comes, and answers 429 with Retry-After when a bucket is empty. The optimum is what it could have
+granted from the first request on: full buckets, and what flowed in afterwards, of whichever quota ran out first.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class _Bucket:
 class Quota:
     """The buckets of one scope, in this process. Times are seconds on any one clock; not safe for threads by itself."""
 
-    __slots__ = ("_buckets", "_limits", "_share", "stamp")
+    __slots__ = ("_buckets", "_known", "_limits", "_share", "stamp")
 
     def __init__(self, limits: Limits, share: float = 1.0) -> None:
         self._limits = limits
@@ -106,6 +106,7 @@ class Quota:
             known = [one for one in (quota, bucket.learned) if one is not None]
             if known:
                 bucket.size(min(known) * self._share, self._limits)
+        self._known = [bucket for bucket in self._buckets if bucket.rate]
 
     def share(self, now: float, part: float) -> None:
         """Keep to this part of the quotas from now on, with nothing saved up: others use the rest."""
@@ -117,6 +118,9 @@ class Quota:
 
     def reserve(self, now: float, amounts: Amounts) -> Grant:
         """Take `amounts` at the first time, from `now` on and after earlier reservations, at which they are there."""
+        if not self._known and self.stamp <= now:
+            self.stamp = now
+            return Grant(0.0, NOTHING, NOTHING, NOTHING)  # nothing is known that could be counted
         self._look(now)
         wait = 0.0
         for bucket, amount in zip(self._buckets, amounts, strict=True):
@@ -136,6 +140,8 @@ class Quota:
 
     def settle(self, now: float, grant: Grant, amounts: Amounts) -> None:
         """Put `amounts` in the place of what was reserved."""
+        if grant.taken is NOTHING and not self._known:
+            return
         self._look(now)
         for bucket, taken, faded, amount in zip(self._buckets, grant.taken, grant.faded, amounts, strict=True):
             credit = min(bucket.credit, taken * exp(min(0.0, bucket.faded - faded)))
@@ -173,13 +179,13 @@ class Quota:
     def _look(self, now: float) -> None:
         if self.stamp <= now:
             self._advance(now)
-            for bucket in self._buckets:
+            for bucket in self._known:
                 bucket.ahead = 0.0
 
     def _advance(self, time: float) -> None:
         passed = time - self.stamp
         if passed > 0:
-            for bucket in self._buckets:
-                bucket.level = bucket.level + bucket.rate * passed if bucket.rate else 0.0
+            for bucket in self._known:
+                bucket.level += bucket.rate * passed
                 bucket.trim()
             self.stamp = time
