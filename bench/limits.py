@@ -20,11 +20,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from hotloop.calls import Call, CallPath, Demand, Limits, Policy, Retry
 from hotloop.errors import ModelStatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CLIENTS, PROCESSES = 50, 4
 
@@ -128,7 +132,7 @@ def python(*words: object) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def redis(url: str | None):
+def redis(url: str | None) -> Iterator[str]:
     if url:
         yield url
         return

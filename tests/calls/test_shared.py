@@ -1,0 +1,83 @@
+"""Quotas that processes share: a real server between them, and what happens without it."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hotloop.calls import Breaking, Demand, Limits
+from hotloop.calls.gate import Gate
+from support.clock import VirtualTime
+
+_PROCESS = """
+import asyncio, json, sys, time
+from hotloop.calls import Breaking, Clock, Demand, Limits
+from hotloop.calls.gate import Gate
+async def main():
+    limits = Limits(requests_per_minute=6000, burst=0.5, slack=0.0, redis_url=sys.argv[1])
+    gate, starts = Gate(limits, Breaking(), Clock()), []
+    gate.limiter.shared._link.timeout = 30.0
+    async def call():
+        async with gate.passage(Demand("s")):
+            starts.append(time.monotonic())
+    await asyncio.gather(*(call() for _ in range(40)))
+    await gate.limiter.aclose()
+    print(json.dumps(starts))
+asyncio.run(main())
+"""
+
+
+def test_processes_together_keep_the_quota_of_one(redis_server):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _PROCESS, redis_server.url], stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    starts = sorted(start for process in processes for start in json.loads(process.communicate()[0]))
+    assert len(starts) == 120
+    # 50 at once, then 100 a second: the last of 120 cannot start sooner than 0.7 s after the first, by the server's
+    # clock. A process that is late starts later, never sooner.
+    assert starts[-1] - starts[0] > 0.65
+
+
+async def test_a_server_that_is_away_leaves_each_process_its_share(own_redis):
+    time = VirtualTime()
+    limits = Limits(requests_per_minute=60, slack=0.0, redis_url=own_redis.url)
+    gates = [Gate(limits, Breaking(), time.clock()) for _ in range(2)]
+    for gate in gates:
+        async with gate.passage(Demand("s")):
+            pass
+    async with gates[0].passage(Demand("s")):  # by now it has seen the other
+        pass
+    own_redis.pause()
+    link = gates[0].limiter.shared._link
+    link.timeout, link.pause = 0.05, 3600.0
+    started = []
+
+    async def call() -> None:
+        async with gates[0].passage(Demand("s")):
+            started.append(time.now - 1000.0)
+
+    async with asyncio.timeout(30):
+        assert await gates[0].limiter.shared.reserve("s", (1, 0, 0, 0)) is None
+    await time.run(asyncio.wait([asyncio.ensure_future(call()) for _ in range(4)]))
+    assert started == pytest.approx([2.0, 4.0, 6.0, 8.0])  # half of one a second, with nothing saved up
+    for gate in gates:
+        await gate.limiter.aclose()
+
+
+async def test_a_call_cancelled_while_it_asks_gives_back_what_it_got(redis_server):
+    limits = Limits(requests_per_minute=1, slack=0.0, redis_url=redis_server.url)
+    gate = Gate(limits, Breaking(), VirtualTime().clock())
+    gate.limiter.shared._link.timeout = 30.0
+    task = asyncio.ensure_future(gate.passage(Demand("s")).__aenter__())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    await gate.limiter.aclose()
+    again = Gate(limits, Breaking(), VirtualTime().clock())
+    again.limiter.shared._link.timeout = 30.0
+    while (grant := await again.limiter.shared.reserve("s", (1, 0, 0, 0))).wait:
+        again.limiter.shared.settle("s", grant, (0, 0, 0, 0))
+    await again.limiter.aclose()
