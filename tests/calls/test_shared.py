@@ -4,6 +4,8 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -68,16 +70,23 @@ async def test_a_server_that_is_away_leaves_each_process_its_share(own_redis):
 
 async def test_a_call_cancelled_while_it_asks_gives_back_what_it_got(redis_server):
     limits = Limits(requests_per_minute=1, slack=0.0, redis_url=redis_server.url)
-    gate = Gate(limits, Breaking(), VirtualTime().clock())
-    gate.limiter.shared._link.timeout = 30.0
-    task = asyncio.ensure_future(gate.passage(Demand("s")).__aenter__())
-    await asyncio.sleep(0)
+    shared = SharedQuota(limits)
+    shared._link.timeout = 30.0
+    shared._link._pool = ThreadPoolExecutor(1)  # one after another, so that what is told has been done
+    began, on, reserve = threading.Event(), threading.Event(), shared._reserve
+
+    def slowly(*words):
+        began.set()
+        on.wait()
+        return reserve(*words)
+
+    shared._reserve = slowly
+    task = asyncio.ensure_future(shared.reserve("s", Amounts(1)))
+    await asyncio.to_thread(began.wait)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    await gate.limiter.aclose()
-    again = Gate(limits, Breaking(), VirtualTime().clock())
-    again.limiter.shared._link.timeout = 30.0
-    while (grant := await again.limiter.shared.reserve("s", (1, 0, 0, 0))).wait:
-        again.limiter.shared.settle("s", grant, (0, 0, 0, 0))
-    await again.limiter.aclose()
+    on.set()
+    await shared._link.ask(lambda client: client.ping())  # behind it; what it gives back comes next
+    assert [(await shared.reserve("s", Amounts(1))).wait > 0 for _ in range(2)] == [False, True]
+    await shared.aclose()
