@@ -195,6 +195,19 @@ def test_cache_control_of_the_request_is_heeded(kind, said, state):
         assert len(server.requests) == 2
 
 
+def test_only_never_asks_the_server_whatever_else_is_said(kind):
+    with Faulty(counted) as server, Caller(kind) as hot:
+        url = server.root + CHAT
+        for body in (ask("chat"), ask("chat", temperature=1), ask("chat", big=2**60 + 1)):
+            for headers in (
+                {"cache-control": "only-if-cached"},
+                {"x-hotloop-mode": "only", "cache-control": "no-store"},
+                {"x-hotloop-mode": "only", "cache-control": "no-cache"},
+            ):
+                assert hot.post(url, body, headers=headers).status == 504
+        assert not server.requests
+
+
 @pytest.mark.parametrize(
     ("wish", "said"),
     [

@@ -171,7 +171,9 @@ class Core:
     def _call(self, request: Any, headers: dict[bytes, bytes], body: bytes, ask: Ask, wish: Wish) -> StreamCall:
         mode, namespace = wish.mode, self._namespace if wish.namespace is None else wish.namespace
         asked = headers.get(b"cache-control", b"").lower()
-        if b"no-store" in asked:
+        if b"only-if-cached" in asked:
+            mode = "only"
+        elif b"no-store" in asked and mode != "only":
             mode = "bypass"
         elif b"no-cache" in asked and mode == "use":
             mode = "refresh"
