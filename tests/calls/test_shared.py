@@ -11,12 +11,16 @@ import pytest
 
 from hotloop.calls import Breaking, Demand, Limits
 from hotloop.calls.gate import Gate
+from hotloop.calls.limits import Amounts
+from hotloop.calls.shared import SharedQuota
 from support.clock import VirtualTime
 
 _PROCESS = """
 import asyncio, json, sys, time
 from hotloop.calls import Breaking, Clock, Demand, Limits
 from hotloop.calls.gate import Gate
+from hotloop.calls.limits import Amounts
+from hotloop.calls.shared import SharedQuota
 async def main():
     limits = Limits(requests_per_minute=6000, burst=0.5, slack=0.0, redis_url=sys.argv[1])
     gate, starts = Gate(limits, Breaking(), Clock()), []
