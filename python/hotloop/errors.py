@@ -18,6 +18,7 @@ Every error says what happened, to which call or value, and what to do about it:
     ├── ToolError               a tool call that gave no value
     │   ├── UnknownToolError        no tool of that name is registered
     │   ├── ToolArgumentsError      the arguments are not JSON or do not fit the schema
+    │   ├── ToolRefusedError        the call needed a person's approval and did not get it
     │   ├── ToolTimeoutError        the call took too long (also TimeoutError)
     │   └── ToolDefinitionError     a function that cannot be made a tool (also TypeError)
     ├── WorkspaceError          a path outside the workspace, or one that cannot be used
@@ -47,6 +48,7 @@ __all__ = [
     "ToolArgumentsError",
     "ToolDefinitionError",
     "ToolError",
+    "ToolRefusedError",
     "ToolTimeoutError",
     "UnknownModelError",
     "UnknownToolError",
@@ -196,6 +198,10 @@ class UnknownToolError(ToolError):
 
 class ToolArgumentsError(ToolError):
     """The arguments of a call are not JSON, or do not fit the tool's schema."""
+
+
+class ToolRefusedError(ToolError):
+    """A tool call needed a person's approval and did not get it; it was not run."""
 
 
 class ToolTimeoutError(ToolError, TimeoutError):

@@ -2,12 +2,22 @@
 
 from .agent import Agent
 from .conversation import Conversation
-from .events import AgentEvent, RunFinished, RunResult, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from .events import (
+    AgentEvent,
+    ApprovalNeeded,
+    RunFinished,
+    RunResult,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
 from .state import RunState, State
 
 __all__ = [
     "Agent",
     "AgentEvent",
+    "ApprovalNeeded",
     "Conversation",
     "RunFinished",
     "RunResult",

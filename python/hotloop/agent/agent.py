@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from ..config import Config
 from ..llm import LLMClient
 from ..pipeline import ToolPipeline
-from ..tools import Tool, ToolRegistry
+from ..tools import Tool, ToolRegistry, ToolSource
+from .approval import Desk
 from .conversation import Conversation
-from .events import AgentEvent, RunFinished, RunResult
+from .events import AgentEvent, ApprovalNeeded, RunFinished, RunResult
 from .loop import Run
 from .output import Output
+from .state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from ..tools.approval import Approver
 
 __all__ = ["Agent"]
 
@@ -30,11 +34,14 @@ class Agent(Generic[T]):
     Args:
         model: a model's name, as in "openai:gpt-5-mini" or "local:smollm2", or a client that is already open. A
             client made from a name belongs to the agent and is closed with it.
-        tools: tools and plain functions, which are made tools.
+        tools: tools, plain functions, which are made tools, and MCP servers.
         instructions: the system message; empty for none.
         output_type: the type of the answer: `str`, or any type that pydantic can validate.
         max_turns: how often a run asks the model at most; None for the configuration's.
         config: settings; the defaults when None.
+        approve: is asked about each call that needs approval, and returns, or gives when it is awaited, True, False, a
+            reason to refuse it, or a dict of other arguments. Without it such calls are refused, unless somebody who
+            streams the run answers the event.
 
     Raises:
         UnknownModelError: no provider serves the model.
@@ -45,34 +52,37 @@ class Agent(Generic[T]):
     def __init__(
         self: Agent[str],
         model: str | LLMClient,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Sequence[Tool | Callable[..., Any] | ToolSource] = (),
         *,
         instructions: str = "",
         max_turns: int | None = None,
         config: Config | None = None,
+        approve: Approver | None = None,
     ) -> None: ...
 
     @overload
     def __init__(
         self,
         model: str | LLMClient,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Sequence[Tool | Callable[..., Any] | ToolSource] = (),
         *,
         instructions: str = "",
         output_type: type[T],
         max_turns: int | None = None,
         config: Config | None = None,
+        approve: Approver | None = None,
     ) -> None: ...
 
     def __init__(
         self,
         model: str | LLMClient,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Sequence[Tool | Callable[..., Any] | ToolSource] = (),
         *,
         instructions: str = "",
         output_type: Any = str,
         max_turns: int | None = None,
         config: Config | None = None,
+        approve: Approver | None = None,
     ) -> None:
         self.config = config or Config()
         self.max_turns = self.config.agent_execution.max_turns if max_turns is None else max_turns
@@ -80,6 +90,7 @@ class Agent(Generic[T]):
             raise ValueError(f"max_turns is {self.max_turns}; it must be at least 1")
         self.instructions = instructions
         self.tools = ToolRegistry(tools, config=self.config)
+        self._approve = approve
         self._owns_client = isinstance(model, str)
         self.client = LLMClient(model, config=self.config) if isinstance(model, str) else model
         self._output: Output[T] = Output(output_type)
@@ -106,6 +117,9 @@ class Agent(Generic[T]):
         """Yield what happens while the task is done; the last event, `RunFinished`, holds the result.
 
         Leaving early cancels the run. Raises what `run` raises.
+
+        Where the agent has no `approve`, answer an `ApprovalNeeded` before you ask for the next event; one that is left
+        unanswered then is refused.
         """
         queue: asyncio.Queue[AgentEvent | None] = asyncio.Queue()
         run = asyncio.create_task(self._run(task, conversation, queue.put_nowait))
@@ -113,6 +127,8 @@ class Agent(Generic[T]):
         try:
             while (event := await queue.get()) is not None:
                 yield event
+                if self._approve is None and isinstance(event, ApprovalNeeded):
+                    event.refuse("nobody answered")
             yield RunFinished(await run)
         finally:
             if not run.done():
@@ -120,7 +136,8 @@ class Agent(Generic[T]):
                 await asyncio.wait([run])
 
     async def aclose(self) -> None:
-        """Close the client, where it belongs to the agent."""
+        """Close the client, where it belongs to the agent, and the MCP servers that nobody holds open."""
+        await self.tools.aclose()
         if self._owns_client:
             await self.client.aclose()
 
@@ -150,19 +167,22 @@ class Agent(Generic[T]):
         talk.append({"role": "user", "content": task})
         # A model that asks for several calls in one turn says that none needs the result of another.
         overlap = self.config.async_pipeline.overlap_undeclared is not False
+        state = RunState()
+        approve = None if self._approve is None and listener is None else Desk(state, emit, self._approve).ask
         async with ToolPipeline(
-            self.tools, overlap_undeclared=overlap, config=self.config, cache=self.client.cache
+            self.tools, overlap_undeclared=overlap, config=self.config, cache=self.client.cache, approve=approve
         ) as pipeline:
             run = Run(
                 self.client,
                 pipeline,
                 talk,
-                self.tools.schemas("openai"),
+                self.tools,
                 self._output,
                 max_turns=self.max_turns,
                 parallel_tools=self.config.agent_execution.parallel_tools,
                 max_result_chars=self.config.compaction.max_tool_result_chars,
                 emit=emit,
+                state=state,
             )
             answer, usage, turns = await run()
         return RunResult(answer, talk, usage, turns, tuple(events))

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..llm import Usage
     from ..observe.events import CacheState
     from ..pipeline import ToolResult
     from ..toolcall import ToolCall
+    from ..tools.approval import Decision
     from .conversation import Conversation
 
-__all__ = ["AgentEvent", "RunFinished", "RunResult", "ToolFinished", "ToolStarted", "TurnFinished", "TurnStarted"]
+__all__ = [
+    "AgentEvent",
+    "ApprovalNeeded",
+    "RunFinished",
+    "RunResult",
+    "ToolFinished",
+    "ToolStarted",
+    "TurnFinished",
+    "TurnStarted",
+]
 
 T = TypeVar("T")
 
@@ -41,6 +53,43 @@ class ToolStarted:
 
     turn: int
     call: ToolCall
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApprovalNeeded:
+    """A tool call waits for a person: answer it with `approve`, `refuse` or `edit`; the first answer counts.
+
+    Attributes:
+        turn: the turn that asks for the call.
+        call: the call, with its arguments validated, as JSON values by name.
+        reason: why the tool asks; empty where it does not say.
+    """
+
+    turn: int
+    call: ToolCall
+    reason: str
+    answer: asyncio.Future[Decision] = field(repr=False)
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, or nobody waits for one any more."""
+        return self.answer.done()
+
+    def approve(self) -> None:
+        """Let the call run."""
+        self._set(True)
+
+    def refuse(self, reason: str = "") -> None:
+        """Do not let it run; the model is told the reason."""
+        self._set(reason or False)
+
+    def edit(self, args: dict[str, Any]) -> None:
+        """Let it run with these arguments, by name, instead of its own; the model is told."""
+        self._set(dict(args))
+
+    def _set(self, decision: Decision) -> None:
+        if not self.answer.done():
+            self.answer.set_result(decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +127,4 @@ class RunFinished:
     result: RunResult[Any]
 
 
-AgentEvent = TurnStarted | TurnFinished | ToolStarted | ToolFinished | RunFinished
+AgentEvent = TurnStarted | TurnFinished | ToolStarted | ApprovalNeeded | ToolFinished | RunFinished

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..llm import LLMClient, Reply
     from ..pipeline import ToolPipeline, ToolResult
     from ..toolcall import ToolCall
+    from ..tools import ToolRegistry
     from .conversation import Conversation
     from .output import Output
 
@@ -33,12 +34,13 @@ class Run(Generic[T]):
         client: asks the model.
         pipeline: runs the tool calls.
         conversation: ends with the task; the run appends to it.
-        schemas: the tools as the model is told of them.
+        tools: the tools; asked for before each turn, for those of a server may change.
         output: the type of the answer.
         max_turns: how often the model is asked at most.
         parallel_tools: whether the calls of one turn run at once, or one after the other.
         max_result_chars: longer tool results are cut before the model sees them; None for no limit.
         emit: hears what happens.
+        state: where the run stands.
         clock: gives seconds; replaced in tests.
     """
 
@@ -47,20 +49,23 @@ class Run(Generic[T]):
         client: LLMClient,
         pipeline: ToolPipeline,
         conversation: Conversation,
-        schemas: list[dict[str, Any]],
+        tools: ToolRegistry,
         output: Output[T],
         *,
         max_turns: int,
         parallel_tools: bool,
         max_result_chars: int | None,
         emit: Callable[[AgentEvent], None],
+        state: RunState,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.state = RunState()
+        self.state = state
         self.conversation = conversation
         self._client = client
         self._pipeline = pipeline
-        self._schemas = schemas
+        self._tools = tools
+        self._schemas: list[dict[str, Any]] = []
+        self._seen = -1
         self._output = output
         self._max_turns = max_turns
         self._parallel_tools = parallel_tools
@@ -68,7 +73,6 @@ class Run(Generic[T]):
         self._emit = emit
         self._clock = clock
         self._usage = Usage()
-        self._turn = 0
 
     async def __call__(self) -> tuple[T, Usage, int]:
         """Go through the run; return the answer, the tokens and the number of turns.
@@ -91,7 +95,7 @@ class Run(Generic[T]):
                     self.conversation.append({"role": "user", "content": f"That answer does not fit: {error}"})
                     continue
                 self.state.to(State.DONE)
-                return answer, self._usage, self._turn
+                return answer, self._usage, self.state.turn
         except asyncio.CancelledError:
             self.state.to(State.CANCELLED)
             raise
@@ -100,17 +104,20 @@ class Run(Generic[T]):
             raise
 
     async def _ask(self) -> Reply:
-        if self._turn == self._max_turns:
+        if self.state.turn == self._max_turns:
             raise MaxTurnsError(
                 f"the model had not answered after {self._max_turns} turns; raise max_turns, or make the task smaller"
             )
+        await self._tools.refresh()
+        if self._seen != self._tools.changes:
+            self._schemas, self._seen = self._tools.schemas("openai"), self._tools.changes
         self.state.to(State.MODEL)
-        self._turn += 1
-        self._emit(TurnStarted(self._turn))
+        self.state.turn += 1
+        self._emit(TurnStarted(self.state.turn))
         start = self._clock()
         reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._output.params)
         self._usage += reply.usage
-        self._emit(TurnFinished(self._turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
+        self._emit(TurnFinished(self.state.turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
         try:
             self.conversation.append(reply.message)
         except CanonicalError as error:
@@ -119,19 +126,19 @@ class Run(Generic[T]):
 
     async def _work(self, calls: list[ToolCall]) -> None:
         for call in calls:
-            self._emit(ToolStarted(self._turn, call))
+            self._emit(ToolStarted(self.state.turn, call))
         if len(calls) == 1 or not self._parallel_tools:
             results = []
             for call in calls:
                 result = await self._pipeline.run(call)
-                self._emit(ToolFinished(self._turn, result))
+                self._emit(ToolFinished(self.state.turn, result))
                 results.append(result)
         else:
             places = {id(call): place for place, call in enumerate(calls)}
             found: dict[int, ToolResult] = {}
             async with aclosing(self._pipeline.as_completed(calls)) as completed:
                 async for result in completed:
-                    self._emit(ToolFinished(self._turn, result))
+                    self._emit(ToolFinished(self.state.turn, result))
                     found[places[id(result.call)]] = result
             results = [found[place] for place in range(len(calls))]
         for result in results:

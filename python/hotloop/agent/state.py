@@ -16,6 +16,8 @@ class State(Enum):
     """Not started."""
     MODEL = "model"
     """Waits for the model's answer."""
+    APPROVAL = "approval"
+    """Waits for a person to say yes or no to calls that the model asked for; none of the turn's calls runs yet."""
     TOOLS = "tools"
     """Runs the calls that the model asked for."""
     DONE = "done"
@@ -29,7 +31,8 @@ class State(Enum):
 _LEGAL: dict[State, frozenset[State]] = {
     State.READY: frozenset({State.MODEL, State.FAILED, State.CANCELLED}),
     State.MODEL: frozenset({State.MODEL, State.TOOLS, State.DONE, State.FAILED, State.CANCELLED}),
-    State.TOOLS: frozenset({State.MODEL, State.FAILED, State.CANCELLED}),
+    State.TOOLS: frozenset({State.MODEL, State.APPROVAL, State.FAILED, State.CANCELLED}),
+    State.APPROVAL: frozenset({State.TOOLS, State.FAILED, State.CANCELLED}),
     State.DONE: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),
@@ -37,10 +40,16 @@ _LEGAL: dict[State, frozenset[State]] = {
 
 
 class RunState:
-    """The state of one run; it changes only along a legal transition."""
+    """The state of one run; it changes only along a legal transition.
+
+    Attributes:
+        now: the state.
+        turn: how often the model was asked.
+    """
 
     def __init__(self) -> None:
         self.now = State.READY
+        self.turn = 0
 
     @property
     def ended(self) -> bool:

@@ -86,7 +86,7 @@ async def _run(
     from ..tools.workspace import workspace_tools
     from .progress import Progress
 
-    tools = workspace_tools(workspace)
+    tools = workspace_tools(workspace, write=False)
     with Progress(model, as_json=as_json, quiet=quiet, verbose=verbose) as progress:
         async with (
             Agent(

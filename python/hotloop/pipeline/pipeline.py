@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._core import cache_key
 from ..calls import Call, CallPath, Policy
 from ..config import Config
 from ..errors import ToolError, ToolTimeoutError
+from ..tools.approval import Question
+from ..tools.content import content_of
 from ..tools.effects import ANYTHING, NOTHING, Access
+from .approval import decide
 from .plan import plan
 from .queue import Places, Priority
 from .result import PipelineMetrics, ToolResult
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from ..observe.events import Observer
     from ..toolcall import ToolCall
     from ..tools import Tool, ToolRegistry
+    from ..tools.approval import Approver
 
 __all__ = ["ToolPipeline"]
 
@@ -36,7 +40,7 @@ T = TypeVar("T")
 class _Job:
     """A call that was looked up and checked, once."""
 
-    __slots__ = ("access", "args", "call", "error", "start", "tool", "version")
+    __slots__ = ("access", "args", "call", "edited", "error", "question", "start", "tool", "version")
 
     def __init__(self, call: ToolCall) -> None:
         self.call = call
@@ -46,6 +50,18 @@ class _Job:
         self.access: Access = ANYTHING
         self.version: Version | None = None
         self.error: ToolError | None = None
+        self.question: Question | None = None
+        self.edited: dict[str, Any] | None = None
+
+    def give(self, tool: Tool, args: dict[str, Any] | str) -> None:
+        """Check the arguments, and see what the call touches.
+
+        Raises:
+            ToolError: they do not fit, or its resources are unknown.
+        """
+        self.args = tool.validate(args)
+        if tool.effect is not None:
+            self.access = tool.access(self.args)
 
 
 class ToolPipeline:
@@ -66,6 +82,7 @@ class ToolPipeline:
         config: settings; `async_pipeline` applies.
         cache: the tiers that hold results; None for none.
         observer: hears the events of the calls.
+        approve: is asked about calls whose tool needs approval; without one they are refused.
     """
 
     def __init__(
@@ -77,6 +94,7 @@ class ToolPipeline:
         config: Config | None = None,
         cache: Cache | None = None,
         observer: Observer | None = None,
+        approve: Approver | None = None,
     ) -> None:
         settings = (config or Config()).async_pipeline
         self.registry = registry
@@ -89,6 +107,7 @@ class ToolPipeline:
         self._places = Places(count)
         self._threads = Threads(max_abandoned=4 * count)
         self._versions = Versions()
+        self._approve = approve
         self._active: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._counts: Counter[str] = Counter()
@@ -122,8 +141,9 @@ class ToolPipeline:
         Args:
             call: the call; its arguments are checked here.
             priority: its turn among those that wait for a place.
-            timeout: seconds from now until it must have ended, waiting included; None for no such limit. The tool's
-                own timeout counts from the start of its work.
+            timeout: seconds until it must have ended, waiting for a place included; None for no such limit. They
+                count from now, or from a person's approval where the call needs one. The tool's own timeout counts
+                from the start of its work.
 
         Returns:
             The result; a call that fails gives one that says why.
@@ -131,7 +151,8 @@ class ToolPipeline:
         Raises:
             ToolError: the pipeline is closed.
         """
-        return await self._run(self._prepare(call), priority, timeout)
+        (job,) = await self._prepared([call])
+        return await self._run(job, priority, timeout)
 
     async def run_batch(
         self,
@@ -153,7 +174,7 @@ class ToolPipeline:
         Raises:
             ToolError: the pipeline is closed.
         """
-        jobs = [self._prepare(call) for call in calls]
+        jobs = await self._prepared(calls)
         if len(jobs) == 1:
             return [await self._run(jobs[0], priority, timeout)]
         tasks = self._start(jobs, group_dependent, priority, timeout)
@@ -173,7 +194,7 @@ class ToolPipeline:
         timeout: float | None = None,
     ) -> AsyncGenerator[ToolResult]:
         """Run calls as `run_batch` does, and yield each result when it is there; leaving early cancels the rest."""
-        tasks = self._start([self._prepare(call) for call in calls], group_dependent, priority, timeout)
+        tasks = self._start(await self._prepared(calls), group_dependent, priority, timeout)
         ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
         try:
             for task in tasks:
@@ -201,6 +222,23 @@ class ToolPipeline:
 
     # -- one call ------------------------------------------------------------------------------------------------
 
+    async def _prepared(self, calls: Iterable[ToolCall]) -> list[_Job]:
+        """Look tools up, check arguments, and ask where a call needs a yes, before anything is planned or run."""
+        jobs = [self._prepare(call) for call in calls]
+        asking = [self._ask(job, job.question) for job in jobs if job.question is not None]
+        if asking:
+            task = asyncio.current_task()
+            self._active.add(cast("asyncio.Task[Any]", task))
+            try:
+                await asyncio.gather(*asking)
+            except asyncio.CancelledError:
+                if not self._closed or task is None or task.uncancel():
+                    raise
+                raise ToolError("the pipeline was closed while a call waited for approval") from None
+            finally:
+                self._active.discard(cast("asyncio.Task[Any]", task))
+        return jobs
+
     def _prepare(self, call: ToolCall) -> _Job:
         """Look the tool up and check the arguments; what is wrong becomes the job's error."""
         if self._closed:
@@ -208,12 +246,21 @@ class ToolPipeline:
         job = _Job(call)
         try:
             job.tool = found = self.registry.get(call.name)
-            job.args = found.validate(call.args)
-            if found.effect is not None:
-                job.access = found.access(job.args)
+            job.give(found, call.args)
+            if found.approval != "never":
+                reason = found.reason_to_ask(call, job.args)
+                job.question = None if reason is None else Question(found.shown(call, job.args), reason)
         except ToolError as error:
             job.error, job.access = error, NOTHING
         return job
+
+    async def _ask(self, job: _Job, question: Question) -> None:
+        try:
+            job.edited = await decide(question, self._approve)
+            if job.edited is not None and job.tool is not None:
+                job.give(job.tool, job.edited)
+        except ToolError as error:
+            job.error, job.access = error, NOTHING
 
     def _start(
         self, jobs: list[_Job], group: bool, priority: Priority, timeout: float | None
@@ -253,6 +300,8 @@ class ToolPipeline:
             if outcome.cache != "bypass":
                 self._counts[outcome.cache] += 1
             value, content = outcome.value
+            if job.edited is not None:
+                content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
             self._counts["calls"] += 1
             return ToolResult(job.call, value, content, None, outcome.cache == "hit", perf_counter() - job.start)
         finally:

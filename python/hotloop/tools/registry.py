@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import HotCache
 from ..config import Config
 from ..errors import ToolDefinitionError, UnknownToolError
+from .source import ToolSource
 from .tool import Provider, Tool, tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["RegistryStats", "ToolRegistry"]
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class RegistryStats(NamedTuple):
@@ -39,22 +43,33 @@ class ToolRegistry:
     hot cache under the name as it was written; what two tools could mean is unknown.
 
     Args:
-        tools: tools, or callables to make tools of.
+        tools: tools, callables to make tools of, and sources of tools, such as `MCPServer`, whose tools are there after
+            `refresh`.
         config: settings; `tool_registry.cache_size` names are kept (0 for none).
+
+    Attributes:
+        changes: how often a tool was added or removed.
 
     Raises:
         ToolDefinitionError: two tools have one name, or a callable cannot be made a tool.
     """
 
-    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = (), *, config: Config | None = None) -> None:
+    def __init__(
+        self, tools: Iterable[Tool | Callable[..., Any] | ToolSource] = (), *, config: Config | None = None
+    ) -> None:
+        self.changes = 0
         self._tools: dict[str, Tool] = {}
         self._aliases: dict[str, str] = {}
         self._spellings: dict[str, Tool | None] = {}
         size = (config or Config()).tool_registry.cache_size
         self._hot: HotCache | None = HotCache(size) if size else None
         self._misses = 0
+        self._sources: dict[ToolSource, tuple[tuple[Tool, ...], list[str]]] = {}
         for item in tools:
-            self.add(item)
+            if isinstance(item, ToolSource):
+                self.add_source(item)
+            else:
+                self.add(item)
 
     def add(self, item: Tool | Callable[..., Any], *, aliases: Iterable[str] = ()) -> Tool:
         """Add a tool, or make one of a callable, and return it.
@@ -75,16 +90,70 @@ class ToolRegistry:
                 raise ToolDefinitionError(
                     f"a tool named {name} is registered already ({owner!r}); give one of them another name with name="
                 )
+        self.changes += 1
         self._tools[made.name] = made
         self._aliases.update(dict.fromkeys(names[1:], made.name))
         for name in names:
-            spelling = _spelling(name)
-            other = self._spellings.setdefault(spelling, made)
-            if other is not made:
-                self._spellings[spelling] = None  # two tools: neither is meant
+            self._spell(name, made)
         if self._hot is not None:
             self._hot.clear()
         return made
+
+    def _spell(self, name: str, made: Tool) -> None:
+        spelling = _spelling(name)
+        if self._spellings.setdefault(spelling, made) is not made:
+            self._spellings[spelling] = None  # two tools: neither is meant
+
+    def add_source(self, source: ToolSource) -> None:
+        """Add a source; its tools are there after the next `refresh`."""
+        self._sources.setdefault(source, ((), []))
+
+    async def refresh(self) -> None:
+        """Bring the tools of the sources up to date. What has no source costs nothing.
+
+        A tool whose name another tool has already is put behind the name of its source, as in `files_read`.
+
+        Raises:
+            ToolError: a source cannot be reached.
+        """
+        for source, (before, names) in list(self._sources.items()):
+            now = await source.tools()
+            if now is before:
+                continue
+            for name in names:
+                self.remove(name)
+            self._sources[source] = (now, [self.add(self._apart(made, source.name)).name for made in now])
+
+    def _apart(self, made: Tool, prefix: str) -> Tool:
+        if made.name not in self:
+            return made
+        base = _UNFIT.sub("_", f"{prefix}_{made.name}")[:60]
+        name, number = base, 1
+        while name in self:
+            number += 1
+            name = f"{base}_{number}"
+        return made.renamed(name)
+
+    def remove(self, name: str) -> None:
+        """Take a tool out, and the aliases that mean it.
+
+        Raises:
+            UnknownToolError: no tool has that name.
+        """
+        if self._tools.pop(name, None) is None:
+            raise UnknownToolError(self._unknown(name))
+        self.changes += 1
+        self._aliases = {alias: meant for alias, meant in self._aliases.items() if meant != name}
+        self._spellings.clear()
+        for known, meant in [*zip(self._tools, self._tools, strict=True), *self._aliases.items()]:
+            self._spell(known, self._tools[meant])
+        if self._hot is not None:
+            self._hot.clear()
+
+    async def aclose(self) -> None:
+        """Let go of the sources; those that their user opened stay open."""
+        for source in self._sources:
+            await source.release()
 
     def get(self, name: str) -> Tool:
         """Return the tool that `name` means.

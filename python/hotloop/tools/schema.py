@@ -182,6 +182,8 @@ def explain(name: str, error: pydantic.ValidationError, parameters: list[str]) -
                 problems.append(f"{field} is not an argument (it takes {known})")
             case "json_invalid":
                 problems.append(f"the arguments are not valid JSON: {problem['msg'].removeprefix('Invalid JSON: ')}")
+            case "json_schema":
+                problems.append(problem["msg"])
             case "dict_type":
                 problems.append(f"{field or 'the arguments'} must be a JSON object, got {_brief(problem['input'])}")
             case _:

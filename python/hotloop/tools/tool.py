@@ -6,6 +6,7 @@ import functools
 import inspect
 import re
 import sys
+from dataclasses import replace
 from functools import cached_property
 from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast, overload
@@ -14,12 +15,15 @@ from pydantic import ValidationError
 from typing_extensions import ParamSpec, TypeVar
 
 from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
+from .approval import Approval, reason_to_ask
 from .effects import EFFECTS, NOTHING, Access, Effect, Resources, access
 from .identity import identity_of
 from .schema import Spec, explain, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from ..toolcall import ToolCall
 
 __all__ = ["Provider", "Tool", "tool"]
 
@@ -42,6 +46,7 @@ class Tool(Generic[P, R]):
         effect: what a call may do; None where nothing was declared, which means: write anything.
         timeout: how long one call may work, in seconds; None for the pipeline's own limit.
         cache_ttl: how long results are kept, in seconds; None for not at all.
+        approval: whether a person is asked before a call runs: "never", "always", or a function of the call.
         is_async: whether the function is a coroutine function, and runs on the event loop rather than in a thread.
         is_static: whether it is a static method, which takes no object.
     """
@@ -56,20 +61,23 @@ class Tool(Generic[P, R]):
         resources: Resources | None = None,
         timeout: float | None = None,
         cache_ttl: float | None = None,
+        approval: Approval = "never",
         namespace: Mapping[str, Any] | None = None,
+        spec: Spec | None = None,
     ) -> None:
         self.func = func
         self.name = name if name is not None else _name_of(func)
         self.effect = effect
         self.timeout = timeout
         self.cache_ttl = cache_ttl
+        self.approval = approval
         self._description = description
         self._resources = resources
         self._namespace = namespace
         self.is_static = False
         self._is_method = False
         self._check()
-        self._spec: Spec = spec_of(func, namespace)
+        self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
         self.is_async = _is_async(func)
         self._touched: Callable[..., Any] | None = _by_name(resources) if callable(resources) else None
         functools.update_wrapper(cast("Any", self), func, updated=())
@@ -81,6 +89,10 @@ class Tool(Generic[P, R]):
             )
         if self.effect is not None and self.effect not in EFFECTS:
             raise ToolDefinitionError(f"{self.name}: effect is {self.effect!r}; it must be one of {', '.join(EFFECTS)}")
+        if self.approval not in ("never", "always") and not callable(self.approval):
+            raise ToolDefinitionError(
+                f"{self.name}: approval is {self.approval!r}; it must be never, always or a function of the call"
+            )
         for field in ("timeout", "cache_ttl"):
             value = getattr(self, field)
             if value is not None and not (isinstance(value, int | float) and value > 0):
@@ -115,16 +127,22 @@ class Tool(Generic[P, R]):
         """Return the tool of the method bound to `instance`."""
         return self._with(MethodType(self.func, instance))
 
-    def _with(self, func: Callable[..., Any]) -> Self:
+    def renamed(self, name: str) -> Self:
+        """Return the same tool under another name."""
+        return self._with(self.func, name, self._spec)
+
+    def _with(self, func: Callable[..., Any], name: str | None = None, spec: Spec | None = None) -> Self:
         return type(self)(
             func,
-            name=self.name,
+            name=name or self.name,
             description=self._description,
             effect=self.effect,
             resources=self._resources,
             timeout=self.timeout,
             cache_ttl=self.cache_ttl,
+            approval=self.approval,
             namespace=self._namespace,
+            spec=spec,
         )
 
     # -- what a model is told ------------------------------------------------------------------------------------
@@ -226,6 +244,27 @@ class Tool(Generic[P, R]):
         except Exception as error:
             raise ToolError(f"{self.name}: its resources are unknown: {type(error).__name__}: {error}") from error
 
+    def reason_to_ask(self, call: ToolCall, args: Any) -> str | None:
+        """Return why a person must be asked before a call runs, or None where nobody need be.
+
+        Args:
+            call: the call.
+            args: its validated arguments.
+
+        Raises:
+            ToolError: the approval function failed; the call must then not run.
+        """
+        if self.approval == "never":
+            return None
+        return reason_to_ask(self.approval, self.shown(call, args))
+
+    def shown(self, call: ToolCall, args: Any) -> ToolCall:
+        """Return a call as a person is shown it: by the tool's own name, with the arguments that it will get."""
+        try:
+            return replace(call, name=self.name, args=self.jsonable(args))
+        except ValueError:  # no JSON form: as it was asked for
+            return replace(call, name=self.name)
+
     @cached_property
     def identity(self) -> str:
         """Names the function and its code: equal identities give equal results for equal arguments."""
@@ -251,6 +290,7 @@ def tool(
     resources: Resources | None = None,
     timeout: float | None = None,
     cache_ttl: float | None = None,
+    approval: Approval | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     func: Callable[..., Any] | None = None,
@@ -262,6 +302,7 @@ def tool(
     resources: Resources | None = None,
     timeout: float | None = None,
     cache_ttl: float | None = None,
+    approval: Approval | None = None,
 ) -> Any:
     """Make a tool of a callable: `@tool`, `@tool(effect="read")` or `tool(func)`.
 
@@ -280,6 +321,8 @@ def tool(
         timeout: how long one call may work, in seconds; None for the pipeline's own limit.
         cache_ttl: how long results are kept, in seconds; None for not at all. For pure tools, and for tools that read
             and tell their resources.
+        approval: whether a person must say yes before a call runs: "never", "always", or a function that gets the call
+            and returns a bool, or why the person is asked. None means never.
 
     Raises:
         ToolDefinitionError: the callable cannot be made a tool, or the declaration contradicts itself.
@@ -292,6 +335,8 @@ def tool(
         "timeout": timeout,
         "cache_ttl": cache_ttl,
     }
+    if approval is not None:
+        options["approval"] = approval
     caller = sys._getframe(1)  # noqa: SLF001 - for the names that annotations written as text may use
 
     def make(target: Any) -> Tool:

@@ -10,9 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hotloop_core::search::{Kind, Limits, Pattern, Place, PlaceError, Root, grep};
+use hotloop_core::search::{
+    Glob, Kind, Limits, Pattern, Place, PlaceError, Root, Version, WriteError, find, grep,
+};
 use pyo3::{
-    exceptions::{PyIsADirectoryError, PyNotADirectoryError, PyValueError},
+    exceptions::{PyFileExistsError, PyIsADirectoryError, PyNotADirectoryError, PyValueError},
     import_exception,
     prelude::*,
 };
@@ -97,8 +99,7 @@ impl Folder {
     ///     NotADirectoryError: it is a file.
     fn entries(&self, py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, &'static str)>> {
         let Place::Folder(folder) = self.place(py, &path)? else {
-            let text = format!("{} is a file", shown(&path.to_string_lossy()));
-            return Err(PyNotADirectoryError::new_err(text));
+            return Err(not_a_folder(&path));
         };
         let entries = py.detach(|| folder.entries())?;
         let named = entries.into_iter().map(|entry| {
@@ -159,7 +160,89 @@ impl Folder {
             unreadable: found.unreadable,
         })
     }
+
+    /// Finds the files in the folder at a path, and in those in it, whose paths match a pattern.
+    ///
+    /// Args:
+    ///     pattern: a glob; one without a slash matches names in any folder.
+    ///     path: relative to the folder, or absolute and below it.
+    ///     max_files: paths that are returned.
+    ///
+    /// Returns:
+    ///     The paths in order, whether there are more, and how many folders could not be read.
+    ///
+    /// Raises:
+    ///     ValueError: `pattern` is no glob.
+    ///     WorkspaceError: the path leads outside, to nothing, or to what cannot be read.
+    ///     NotADirectoryError: it is a file.
+    #[pyo3(signature = (pattern, path, *, max_files))]
+    fn find(
+        &self,
+        py: Python<'_>,
+        pattern: &str,
+        path: PathBuf,
+        max_files: usize,
+    ) -> PyResult<(Vec<String>, bool, usize)> {
+        let glob = Glob::new(pattern).map_err(|error| {
+            PyValueError::new_err(format!("{} is not a glob: {error}", shown(pattern)))
+        })?;
+        let Place::Folder(folder) = self.place(py, &path)? else {
+            return Err(not_a_folder(&path));
+        };
+        let found = py.detach(|| find(folder, &glob, max_files));
+        let paths = found
+            .paths
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned());
+        Ok((paths.collect(), found.more, found.unreadable))
+    }
+
+    /// Replaces the content of the file at a path at once, or makes the file and the folders on the way to it.
+    ///
+    /// Args:
+    ///     path: relative to the folder, or absolute and below it.
+    ///     content: the bytes.
+    ///     expected: st_dev, st_ino, st_size, st_mtime_ns and st_ctime_ns that the file must have now; None for any
+    ///         file or none.
+    ///
+    /// Returns:
+    ///     The same of the new file.
+    ///
+    /// Raises:
+    ///     FileExistsError: the file is not as expected; nothing was written.
+    ///     IsADirectoryError: it is a folder.
+    ///     WorkspaceError: the path leads outside or into git's own folder, or may not be written.
+    #[pyo3(signature = (path, content, *, expected = None))]
+    fn write(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        content: &[u8],
+        expected: Option<Facts>,
+    ) -> PyResult<Facts> {
+        let expected = expected.map(|(device, inode, size, modified, changed)| Version {
+            device,
+            inode,
+            size,
+            modified,
+            changed,
+        });
+        match py.detach(|| self.0.write(&path, content, expected.as_ref())) {
+            Ok(new) => Ok((new.device, new.inode, new.size, new.modified, new.changed)),
+            Err(error) => {
+                let text = format!("{} {error}", shown(&path.to_string_lossy()));
+                Err(match error {
+                    WriteError::Changed => PyFileExistsError::new_err(text),
+                    WriteError::IsAFolder => PyIsADirectoryError::new_err(text),
+                    WriteError::Place(_) | WriteError::Refused(_) => WorkspaceError::new_err(text),
+                })
+            }
+        }
+    }
 }
+
+/// Device, number, size, times of modification and of change: as os.stat gives them.
+type Facts = (i128, i128, i128, i128, i128);
 
 impl Folder {
     fn place(&self, py: Python<'_>, path: &Path) -> PyResult<Place> {
@@ -170,6 +253,10 @@ impl Folder {
 
 fn refusal(path: &Path, error: &PlaceError) -> PyErr {
     WorkspaceError::new_err(format!("{} {error}", shown(&path.to_string_lossy())))
+}
+
+fn not_a_folder(path: &Path) -> PyErr {
+    PyNotADirectoryError::new_err(format!("{} is a file", shown(&path.to_string_lossy())))
 }
 
 /// A text as an error shows it: short.

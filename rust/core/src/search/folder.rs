@@ -8,7 +8,7 @@ use std::{
         fd::OwnedFd,
         unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,7 +16,10 @@ use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat, statat},
+    io::Errno,
+};
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -113,6 +116,23 @@ impl Folder {
         self.handle
     }
 
+    /// The descriptor, for work in the folder that is done beside this file.
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+
+    /// Makes a folder, unless there is something of that name.
+    ///
+    /// # Errors
+    ///
+    /// The folder may not be written.
+    pub(super) fn make_folder(&self, name: &OsStr) -> io::Result<()> {
+        match mkdirat(&self.handle, name, Mode::from_raw_mode(0o777)) {
+            Err(error) if error != Errno::EXIST => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// What a link in this folder points at.
     ///
     /// # Errors
@@ -140,6 +160,11 @@ impl Folder {
     pub fn kind(&self, name: &OsStr) -> io::Result<Kind> {
         let found = statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(kind_of(FileType::from_raw_mode(found.st_mode)))
+    }
+
+    /// Its path as seen from the outermost folder, which is `/`.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The path of a name in this folder, as seen from the outermost.

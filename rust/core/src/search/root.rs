@@ -39,6 +39,23 @@ pub enum Place {
     },
 }
 
+/// What a path is walked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To see what is there.
+    Look,
+    /// To write a file: folders that are missing on the way are made.
+    Write,
+}
+
+/// Where a path ends.
+pub(super) enum End {
+    /// At a folder.
+    Folder(Folder),
+    /// At a name in a folder, which is no folder and no link; None where there is nothing.
+    Name(Folder, OsString, Option<Kind>),
+}
+
 /// Why a path has no place.
 #[derive(Debug)]
 pub enum PlaceError {
@@ -52,6 +69,8 @@ pub enum PlaceError {
     Special,
     /// It changed while it was opened.
     Changed,
+    /// It is git's own, which is not written.
+    Git,
     /// The system refused.
     Refused(io::Error),
 }
@@ -64,6 +83,7 @@ impl fmt::Display for PlaceError {
             Self::NotAFolder => "leads through something that is not a folder",
             Self::Special => "is a pipe, a socket or a device, which cannot be read as a file",
             Self::Changed => "changed while it was being opened; try again",
+            Self::Git => "belongs to git, whose own files are not written",
             Self::Refused(error) => return write!(f, "cannot be opened: {error}"),
         })
     }
@@ -110,6 +130,24 @@ impl Root {
     ///
     /// The path has no place in the root.
     pub fn place(&self, path: &Path) -> Result<Place, PlaceError> {
+        match self.walk(path, Purpose::Look)? {
+            End::Folder(folder) => Ok(Place::Folder(folder)),
+            End::Name(folder, name, Some(Kind::File)) => {
+                let path = folder.path_of(&name);
+                let file = folder.file(&name)?.ok_or(PlaceError::Changed)?;
+                Ok(Place::File { file, path })
+            }
+            End::Name(_, _, None) => Err(PlaceError::Missing),
+            End::Name(..) => Err(PlaceError::Special),
+        }
+    }
+
+    /// Goes along a path, from open folder to open folder, as far as its last name.
+    ///
+    /// # Errors
+    ///
+    /// The path has no place in the root.
+    pub(super) fn walk(&self, path: &Path, purpose: Purpose) -> Result<End, PlaceError> {
         let outermost: OwnedFd = self.handle.try_clone()?.into();
         let mut way = vec![Folder::outermost(outermost)];
         let mut ahead = VecDeque::new();
@@ -123,13 +161,21 @@ impl Root {
                 way.pop();
                 continue;
             }
+            if purpose == Purpose::Write && name.eq_ignore_ascii_case(".git") {
+                return Err(PlaceError::Git);
+            }
             let Some(here) = way.last() else { break };
-            match here.kind(&name)? {
-                Kind::Folder => {
+            let kind = match here.kind(&name) {
+                Ok(kind) => Some(kind),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            };
+            match kind {
+                Some(Kind::Folder) => {
                     let folder = here.folder(&name)?;
                     way.push(folder);
                 }
-                Kind::Link => {
+                Some(Kind::Link) => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(PlaceError::Refused(Errno::LOOP.into()));
@@ -137,16 +183,20 @@ impl Root {
                     let target = here.link(&name)?;
                     self.push(&target, &mut way, &mut ahead)?;
                 }
-                Kind::File if ahead.is_empty() => {
-                    let path = here.path_of(&name);
-                    let file = here.file(&name)?.ok_or(PlaceError::Changed)?;
-                    return Ok(Place::File { file, path });
+                kind if ahead.is_empty() => {
+                    let folder = way.pop().ok_or(PlaceError::Outside)?;
+                    return Ok(End::Name(folder, name, kind));
                 }
-                Kind::File => return Err(PlaceError::NotAFolder),
-                Kind::Other => return Err(PlaceError::Special),
+                None if purpose == Purpose::Write && !ahead.iter().any(|name| name == "..") => {
+                    here.make_folder(&name)?;
+                    ahead.push_front(name); // looked at again: somebody else may have been quicker
+                }
+                None => return Err(PlaceError::Missing),
+                Some(Kind::File) => return Err(PlaceError::NotAFolder),
+                Some(Kind::Other) => return Err(PlaceError::Special),
             }
         }
-        way.pop().map(Place::Folder).ok_or(PlaceError::Outside)
+        way.pop().map(End::Folder).ok_or(PlaceError::Outside)
     }
 
     /// Puts the parts of a path, or of a link's target, before what is still ahead.

@@ -1,0 +1,99 @@
+"""One exact replacement in the bytes of a file, whatever its encoding and line ends."""
+
+from __future__ import annotations
+
+import codecs
+from typing import NamedTuple
+
+from ...errors import WorkspaceError
+
+__all__ = ["Edited", "replaced"]
+
+_SHOWN_LINES = 5
+
+
+class Edited(NamedTuple):
+    """The new content, and the lines where something was replaced, as numbers from 1."""
+
+    content: bytes
+    lines: list[int]
+
+
+def replaced(content: bytes, path: str, old: str, new: str, *, every: bool) -> Edited:
+    """Return `content` with `old` replaced by `new`.
+
+    The text is looked for as `read_file` shows it: in UTF-16 files by their byte order mark, in lines that are not
+    UTF-8 as Latin-1, and with the line ends of the file where all of them are CR LF.
+
+    Args:
+        content: the bytes of the file.
+        path: the file's name in error messages.
+        old: the text to replace; it must be there once.
+        new: what takes its place.
+        every: whether to replace it wherever it is.
+
+    Raises:
+        WorkspaceError: the text is not there, or more than once without `every`; or it cannot be written in the
+            encoding of the file.
+    """
+    if old == new:
+        raise WorkspaceError("old_string and new_string are the same; nothing to change")
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return _replaced_utf16(content, path, old, new, every=every)
+    if b"\r\n" in content and content.count(b"\n") == content.count(b"\r\n") and "\r" not in old + new:
+        old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
+    encoding = "utf-8" if _is_utf8(content) or _encoded(old, "utf-8") in content else "latin-1"
+    before, after = _encoded(old, encoding), _encoded(new, encoding)
+    starts = _starts(content, before)
+    _check(len(starts), path, [content.count(b"\n", 0, start) + 1 for start in starts[:_SHOWN_LINES]], every=every)
+    lines = [content.count(b"\n", 0, start) + 1 for start in starts]
+    return Edited(content.replace(before, after), lines)
+
+
+def _replaced_utf16(content: bytes, path: str, old: str, new: str, *, every: bool) -> Edited:
+    name = "utf-16-le" if content.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
+    try:
+        text = content[2:].decode(name).encode()
+    except UnicodeError as error:
+        raise WorkspaceError(f"{path} is not valid UTF-16; it cannot be edited") from error
+    edited = replaced(text, path, old, new, every=every)
+    return Edited(content[:2] + edited.content.decode().encode(name), edited.lines)
+
+
+def _starts(content: bytes, part: bytes) -> list[int]:
+    """Return where `part` begins; once more than it can be replaced where it overlaps with itself."""
+    starts: list[int] = []
+    start = content.find(part)
+    while start >= 0:
+        starts.append(start)
+        start = content.find(part, start + 1)
+    return starts
+
+
+def _check(count: int, path: str, lines: list[int], *, every: bool) -> None:
+    if not count:
+        raise WorkspaceError(
+            f"old_string is not in {path}; it must match exactly, white space and all: read the file and copy from it"
+        )
+    if count > 1 and not every:
+        shown = ", ".join(map(str, lines)) + (", …" if count > len(lines) else "")
+        raise WorkspaceError(
+            f"old_string is {count} times in {path} (lines {shown}); add lines around it until it is there once, or "
+            "set replace_all"
+        )
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError as error:
+        bad = text[error.start : error.start + 1]
+        raise WorkspaceError(f"the file is in {encoding.upper()}, which cannot hold {bad!a}") from error
