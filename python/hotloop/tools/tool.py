@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from functools import cached_property
 from types import FrameType, MethodType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Self, cast, overload
 
 from pydantic import ValidationError
 from typing_extensions import ParamSpec, TypeVar
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Provider", "Tool", "tool"]
 
 P = ParamSpec("P", default=...)
+Q = ParamSpec("Q", default=...)
 R = TypeVar("R", default=Any)
+S = TypeVar("S", default=Any)
 
 Provider = Literal["openai", "anthropic"]
 
@@ -117,7 +119,13 @@ class Tool(Generic[P, R]):
         scope = getattr(self.func, "__qualname__", "").rpartition(".")[0]
         self._is_method = not self.is_static and scope == owner.__qualname__  # else it only is an attribute
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Self:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self: Tool[Concatenate[S, Q], R], instance: S, owner: type | None = None) -> Tool[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         of_class = instance is owner  # @classmethod hands its class over in both places, up to Python 3.12
         if instance is None or not (self._is_method or of_class):
             return self
