@@ -311,7 +311,10 @@ class TestConfinement:
         thread.start()
         seen = set()
         try:
-            for _ in range(1500):
+            for number in range(30_000):
+                links_met = any("outside the workspace" in text for text in seen)
+                if number >= 1500 and links_met and "harmless\n" in seen:
+                    break
                 for call in (
                     lambda: hands.read_file(path="dir/secret"),
                     lambda: hands.read_file(path="file"),
@@ -326,7 +329,7 @@ class TestConfinement:
             stop.set()
             thread.join()
         assert "harmless\n" in seen
-        assert any("outside the workspace" in text for text in seen)  # links were met
+        assert links_met
         assert not any("the secret" in text for text in seen)
 
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

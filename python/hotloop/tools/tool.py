@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 import sys
 from dataclasses import replace
 from functools import cached_property
-from types import FrameType, MethodType
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Self, cast, overload
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from typing_extensions import ParamSpec, TypeVar
 
 from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
 from .approval import Approval, reason_to_ask
+from .callables import by_name, is_async, local_names, name_of
 from .effects import EFFECTS, NOTHING, Access, Effect, Resources, access
 from .identity import identity_of
 from .schema import Spec, explain, spec_of
@@ -68,7 +68,7 @@ class Tool(Generic[P, R]):
         spec: Spec | None = None,
     ) -> None:
         self.func = func
-        self.name = name if name is not None else _name_of(func)
+        self.name = name if name is not None else name_of(func)
         self.effect = effect
         self.timeout = timeout
         self.cache_ttl = cache_ttl
@@ -80,8 +80,8 @@ class Tool(Generic[P, R]):
         self._is_method = False
         self._check()
         self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
-        self.is_async = _is_async(func)
-        self._touched: Callable[..., Any] | None = _by_name(resources) if callable(resources) else None
+        self.is_async = is_async(func)
+        self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
         functools.update_wrapper(cast("Any", self), func, updated=())
 
     def _check(self) -> None:
@@ -361,41 +361,8 @@ def tool(
             target = target.__func__
         if not callable(target):
             raise ToolDefinitionError(f"a tool is made of something that can be called, not of {type(target).__name__}")
-        made = Tool(target, **options, namespace=_names(target, caller))
+        made = Tool(target, **options, namespace=local_names(target, caller))
         made.is_static = is_static
         return made
 
     return make if func is None else make(func)
-
-
-def _name_of(func: Any) -> str:
-    while isinstance(func, functools.partial):
-        func = func.func
-    return str(getattr(func, "__name__", type(func).__name__))
-
-
-def _is_async(func: Any) -> bool:
-    while isinstance(func, functools.partial):
-        func = func.func
-    if not (inspect.isroutine(func) or isinstance(func, type)):
-        func = type(func).__call__
-    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
-        raise ToolDefinitionError(f"{_name_of(func)} cannot be made a tool: it is a generator; return a list instead")
-    return inspect.iscoroutinefunction(func)
-
-
-def _by_name(func: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
-    """Return a function that hands `func` those of the arguments that it names."""
-    parameters = inspect.signature(func).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return lambda args: func(**args)
-    wanted = [parameter.name for parameter in parameters]
-    return lambda args: func(**{name: args[name] for name in wanted if name in args})
-
-
-def _names(func: Any, frame: FrameType) -> dict[str, Any] | None:
-    """Return the local names where `func` was made, if its annotations are text and may need them."""
-    annotations = getattr(func, "__annotations__", {})
-    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and any(isinstance(hint, str) for hint in annotations.values()):
-        return dict(frame.f_locals)
-    return None
