@@ -10,6 +10,7 @@ Every error says what happened, to which call or value, and what to do about it:
     ├── ModelError              a model call that gave no answer
     │   ├── UnknownModelError       no provider serves a model of that name (also ValueError)
     │   ├── MissingKeyError         a hosted model without an API key
+    │   ├── ModelRequestError       a request that its provider has no form for (also ValueError)
     │   ├── ModelConnectionError    the server could not be reached, or went away
     │   │   └── CircuitOpenError        the server kept failing and is left alone for now
     │   ├── ModelTimeoutError       the server did not answer in time (also TimeoutError)
@@ -41,6 +42,7 @@ __all__ = [
     "MissingKeyError",
     "ModelConnectionError",
     "ModelError",
+    "ModelRequestError",
     "ModelResponseError",
     "ModelStatusError",
     "ModelTimeoutError",
@@ -125,6 +127,12 @@ class UnknownModelError(ModelError, ValueError):
 
 class MissingKeyError(ModelError):
     """A hosted model was asked without an API key."""
+
+
+class ModelRequestError(ModelError, ValueError):
+    """A request that its provider has no form for; nothing was sent."""
+
+    acted = False
 
 
 class ModelConnectionError(ModelError):

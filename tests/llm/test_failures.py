@@ -19,6 +19,7 @@ from hotloop.errors import (
 from hotloop.llm.failures import retry_after
 from support.origin import Answer, Origin, completion, data, streamed
 
+pytestmark = pytest.mark.usefixtures("wire")
 ASK = [{"role": "user", "content": "Hi"}]
 ONCE = Retry(attempts=1)
 
@@ -42,7 +43,7 @@ def client(origin, **options):
         (Answer(404, {"error": {"message": "no such model"}}), ModelStatusError, "'m'"),
         (Answer(404, "<html>nginx</html>"), ModelStatusError, "/v1/chat/completions"),
         (Answer(400, {"detail": "too long"}), ModelStatusError, "too long"),
-        (Answer(429, headers={"retry-after": "7"}), ModelStatusError, "wait 7 s"),
+        (Answer(429, headers={"retry-after": "0.01"}), ModelStatusError, "wait 0.01 s"),
         (Answer(500, {"error": "boom"}), ModelStatusError, "boom"),
         (Answer(502, "<html>" + "x" * 5000), ModelStatusError, "HTML"),
         (Answer(307, headers={"location": "https://elsewhere"}), ModelStatusError, "https://elsewhere"),

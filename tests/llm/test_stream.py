@@ -10,6 +10,7 @@ from hotloop.calls import Retry
 from hotloop.errors import ModelConnectionError, ModelError, ModelResponseError, ModelStatusError
 from support.origin import END, Answer, Origin, completion, data, delta, streamed, usage
 
+pytestmark = pytest.mark.usefixtures("wire")
 ASK = [{"role": "user", "content": "Hi"}]
 STRANGE = "a\u2028b\u0085c\r\nd é 🎈 data: x"
 TEXT = [delta(role="assistant", content=""), delta(content="Hel"), delta(content=STRANGE), delta("stop"), usage(), END]

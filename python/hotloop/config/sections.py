@@ -75,6 +75,11 @@ class LLMClientConfig(Section):
     breaker_failures: int | None = setting(
         10, "Failures in a row after which a server is left alone for a while; none for never.", low=1, high=1_000_000
     )
+    wire: str = setting(
+        "httpx2",
+        'What carries requests; "pyreqwest" costs a fraction of the processor time and needs the extra "fast".',
+        choices=("httpx2", "pyreqwest"),
+    )
     http2: bool = setting(False, 'Whether to offer HTTP/2 to the server; needs the extra "http2".')
     local_context: int = setting(4096, "Tokens of context of a local model.", low=256, high=1 << 20)
     local_threads: int = setting(1, "Processor threads of a local model.", low=1, high=1024)

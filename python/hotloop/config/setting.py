@@ -33,6 +33,7 @@ class Setting:
         doc: what it does, with its unit.
         low, high: the smallest and largest value; of a text, its length. None where there is no limit.
         secret: whether its value is shown nowhere.
+        choices: the texts that it may be; empty for any.
     """
 
     name: str
@@ -43,12 +44,15 @@ class Setting:
     low: float | None
     high: float | None
     secret: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> str:
         """What it accepts, in words."""
         words = _NOUNS[self.type]
-        if self.type is str:
+        if self.choices:
+            words = " or ".join(f'"{choice}"' for choice in self.choices)
+        elif self.type is str:
             words += f" of {self.low} to {self.high} characters"
         elif self.low is not None:
             words += f" from {self.low} to {self.high}"
@@ -73,6 +77,8 @@ class Setting:
         return isinstance(value, self.type) or (self.type is float and isinstance(value, int))
 
     def _in_range(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
         if self.type is str:
             if any(category(char) in ("Cc", "Cs") for char in value):
                 return False  # control characters and halves of characters: not in a path, a name or a line of output
@@ -104,9 +110,17 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None, secret: bool = False) -> T:
+def setting(
+    default: T,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    secret: bool = False,
+    choices: tuple[str, ...] = (),
+) -> T:
     """Declare a key of a section, as `dataclasses.field` does."""
-    metadata = {"doc": doc, "low": low, "high": high, "secret": secret}
+    metadata = {"doc": doc, "low": low, "high": high, "secret": secret, "choices": choices}
     value: T = field(default=default, repr=not secret, metadata=metadata)
     return value
 

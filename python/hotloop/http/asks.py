@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import orjson
 
 from ..calls import Mode
+from ..calls.acting import acts
 
 __all__ = ["PREFIX", "Ask", "Endpoint", "Wish", "ask_of", "wish_of"]
 
@@ -23,11 +24,6 @@ _ENDPOINTS: tuple[tuple[str, Endpoint, str], ...] = (
     ("/embeddings", "embeddings", "input"),
     ("/messages", "messages", "messages"),
 )
-
-# Tools that the caller runs. All others run at the provider: their answers depend on the world, or change it.
-_OWN_TOOLS = ("function", "custom", "bash_", "text_editor_", "computer_2", "memory_", "local_shell", "apply_patch")
-# Fields that let the provider act or look around, or that make the answer depend on more than the request.
-_ACTING = ("background", "conversation", "container", "mcp_servers", "web_search_options", "prompt")
 
 
 class Ask(NamedTuple):
@@ -47,7 +43,7 @@ class Ask(NamedTuple):
     @property
     def pure(self) -> bool:
         """Whether the provider only computes an answer from the request: it acts on nothing and looks nowhere."""
-        return not _acts(self.fields)
+        return not acts(self.fields)
 
 
 class Wish(NamedTuple):
@@ -88,17 +84,6 @@ def ask_of(path: str, body: bytes) -> Ask | None:
                 return None
             return Ask(endpoint, fields)
     return None
-
-
-def _acts(fields: Mapping[str, Any]) -> bool:
-    """Whether the provider does more for this request than compute an answer from it."""
-    if any(fields.get(name, False) not in (None, False, []) for name in _ACTING):  # {} asks for the usual search
-        return True
-    tools = fields.get("tools")
-    if not isinstance(tools, list):
-        return False
-    kinds = (tool.get("type") if isinstance(tool, dict) else None for tool in tools)
-    return any(isinstance(kind, str) and not kind.startswith(_OWN_TOOLS) for kind in kinds)
 
 
 def wish_of(extensions: Mapping[str, Any], headers: Mapping[str, str]) -> Wish:

@@ -81,7 +81,7 @@ class Attempt:
                 self._demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
             return Read(bytes(answer.body) if self._unchanged is not None else b"", document)
 
-        return await self._wire.post(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
+        return await self._wire.send(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Opened]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import request_key
 from ..calls import Breaking, Call, CallPath, Demand, Limits, Policy, Retry, StreamCall
+from ..calls.acting import acts
 from ..errors import ModelError
 from .attempt import Attempt, Read
 from .messages import Messages, Reply, ToolLike, as_list, schemas
@@ -17,7 +18,7 @@ from .providers import Provider, Question, provider_of
 from .sse import SSEReader
 from .stream import Done, StreamEvent
 from .usage import ClientMetrics, Meter
-from .wire import Wire
+from .wire import open_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -101,7 +102,7 @@ class LLMClient:
             observer=observer,
             single_flight=settings.single_flight,
         )
-        self._wire = Wire(config.llm_client, config.memory_pool, http)
+        self._wire = open_wire(config, http)
         credential, self._shaping = _of_wire(http)
         credential = self.provider.credential or credential
         self._tenant = hmac.digest(credential.encode(), b"hotloop tenant 1", "sha256") if credential else b""
@@ -243,7 +244,7 @@ class LLMClient:
         if policy is None:
             head = question.head
             fixed = head.get("temperature") == 0 or head.get("seed") is not None or self._sampled
-            policy = self._use if fixed else self._pass
+            policy = self._use if fixed and not acts(head) else self._pass
         elif not policy.namespace and self._use.namespace:
             policy = replace(policy, namespace=self._use.namespace)
         stores = policy.cache and self._path.cache is not None
@@ -258,7 +259,7 @@ class LLMClient:
 
     def _demand(self, question: Question) -> Demand:
         head = question.head
-        answer = head.get("max_completion_tokens") or head.get("max_tokens")
+        answer = head.get("max_completion_tokens") or head.get("max_tokens") or head.get("max_output_tokens")
         return Demand(
             self._scope,
             origin=self._origin,

@@ -17,17 +17,20 @@ class Usage:
         input_tokens: tokens of the request, those from the provider's prompt cache included.
         output_tokens: tokens of the answer.
         cached_tokens: tokens of the request that came from the provider's prompt cache.
+        cache_write_tokens: tokens of the request that the provider stored in its prompt cache, and may charge extra.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
     @classmethod
@@ -36,8 +39,10 @@ class Usage:
         if not isinstance(counts, Mapping):
             return _NOTHING
         details = counts.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
-        return cls(_count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")), _count(cached))
+        asked, answered = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+        if not isinstance(details, Mapping):
+            return cls(asked, answered)
+        return cls(asked, answered, _count(details.get("cached_tokens")), _count(details.get("cache_write_tokens")))
 
 
 _NOTHING = Usage()

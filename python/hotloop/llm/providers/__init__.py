@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Provider", "Question", "StreamDecoder", "provider_of"]
 
-_KNOWN = '"openai:MODEL" (any server that speaks OpenAI\'s chat completions, see base_url) and "local:smollm2"'
+_KNOWN = (
+    '"openai:MODEL" (any server that speaks OpenAI\'s chat completions, see base_url), "openai-responses:MODEL", '
+    '"anthropic:MODEL" and "local:smollm2"'
+)
 
 
 def provider_of(model: str, base_url: str | None, api_key: str | None, config: Config) -> Provider:
@@ -37,6 +40,14 @@ def provider_of(model: str, base_url: str | None, api_key: str | None, config: C
         from .openai import OpenAIProvider
 
         return OpenAIProvider(name, base_url, api_key, os.environ)
+    if kind == "openai-responses":
+        from .responses import ResponsesProvider
+
+        return ResponsesProvider(name, base_url, api_key, os.environ)
+    if kind == "anthropic":
+        from .anthropic import AnthropicProvider
+
+        return AnthropicProvider(name, base_url, api_key, os.environ)
     if kind == "local":
         from .local import LocalProvider
 

@@ -9,19 +9,22 @@ if TYPE_CHECKING:
 
     from ..stream import StreamEvent
 
-__all__ = ["Provider", "Question", "StreamDecoder"]
+__all__ = ["Provider", "Question", "StreamDecoder", "refuse_ours"]
+
+_OURS = ("model", "messages", "stream")
 
 
 class Question(NamedTuple):
-    """A request as its server will read it: `head` and `messages` together are the body."""
+    """A request as its server will read it: `head` and, under the name `field`, `messages` together are the body."""
 
     head: dict[str, Any]
     messages: list[Any]
+    field: str = "messages"
 
     @property
     def body(self) -> dict[str, Any]:
         """The whole body."""
-        return {**self.head, "messages": self.messages}
+        return {**self.head, self.field: self.messages}
 
 
 class StreamDecoder(Protocol):
@@ -92,3 +95,10 @@ class Provider(Protocol):
 
     def stream(self, question: Question) -> StreamDecoder:
         """Return a decoder for one streamed answer."""
+
+
+def refuse_ours(params: Mapping[str, Any]) -> None:
+    """Raise TypeError where `params` holds a field that the client decides."""
+    for name in _OURS:
+        if name in params:
+            raise TypeError(f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()")

@@ -9,7 +9,7 @@ from ...errors import ModelResponseError
 from ..messages import Reply
 from ..server import LocalServer, find_weights
 from ..stream import Done, StreamEvent, ToolCallDelta, ToolCallEnd, ToolCallStart
-from .base import Question
+from .base import Question, refuse_ours
 from .openai import OpenAIStream, read_completion
 from .small import RENDERING, Prompt, read_call, render
 
@@ -70,12 +70,9 @@ class LocalProvider:
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
         """Return the request; it decodes greedily and stops after 160 tokens where `params` say nothing else."""
+        refuse_ours(params)
         head: dict[str, Any] = {"model": self.model, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
         for name, value in params.items():
-            if name in ("model", "messages", "stream"):
-                raise TypeError(
-                    f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()"
-                )
             if value is not None and name not in _IGNORED:
                 head["max_tokens" if name == "max_completion_tokens" else name] = value
         prompt: Prompt = render(

@@ -12,20 +12,21 @@ from ...toolcall import ToolCall
 from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import brief
-from .base import Question
+from .base import Question, refuse_ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OpenAIProvider", "OpenAIStream", "read_completion"]
+__all__ = ["HostedByOpenAI", "OpenAIProvider", "OpenAIStream", "credential", "endpoint", "read_completion", "reported"]
 
 _VARIABLE = "OPENAI_API_KEY"
 _HOSTED = "https://api.openai.com/v1"
-_OURS = frozenset({"model", "messages", "stream"})
+_THEIRS = frozenset({"anthropic_content", "openai_items"})
+"""What other providers keep in messages for themselves (`blocks.CONTENT`, `items.ITEMS`)."""
 
 
-class OpenAIProvider:
-    """A model of a server that speaks OpenAI's chat completions.
+class HostedByOpenAI:
+    """A server that speaks one of OpenAI's protocols, and one model of it.
 
     Args:
         model: the model's name, as the server knows it.
@@ -40,42 +41,22 @@ class OpenAIProvider:
 
     name = "openai"
     key_variable: str | None = _VARIABLE
+    path = "chat/completions"
 
     def __init__(self, model: str, base_url: str | None, api_key: str | None, environ: Mapping[str, str]) -> None:
         self.model = model
-        base = base_url or environ.get("OPENAI_BASE_URL", "").strip() or _HOSTED
-        self.identity = endpoint(base, "chat/completions")
-        self.credential = (environ.get(_VARIABLE, "") if api_key is None else api_key).strip()
-        if not self.credential and base.rstrip("/") == _HOSTED:
+        self.base = base_url or environ.get("OPENAI_BASE_URL", "").strip() or _HOSTED
+        self.identity = endpoint(self.base, self.path)
+        self.credential = credential(api_key, _VARIABLE, environ)
+        if not self.credential and self.base.rstrip("/") == _HOSTED:
             raise MissingKeyError(
                 f"openai:{model} is a hosted model and needs a key: set {_VARIABLE}, pass api_key, "
                 'or use the embedded model "local:smollm2"'
             )
-        if not (self.credential.isascii() and self.credential.isprintable()):
-            raise ConfigError(f"the API key (api_key or {_VARIABLE}) holds characters that no header can carry")
 
     def headers(self) -> dict[str, str]:
         """Return the header that carries the credential."""
         return {"authorization": f"Bearer {self.credential}"} if self.credential else {}
-
-    def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
-        """Return the request; parameters that are None are left out."""
-        head: dict[str, Any] = {"model": self.model}
-        for name, value in params.items():
-            if name in _OURS:
-                raise TypeError(
-                    f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()"
-                )
-            if value is not None:
-                head[name] = value
-        if tools:
-            head["tools"] = tools
-        if stream:
-            if head.get("n", 1) != 1:
-                raise TypeError("n is not a parameter of a stream: it gives one answer")
-            head["stream"] = True
-            head["stream_options"] = {**head.get("stream_options", {}), "include_usage": True}
-        return Question(head, messages)
 
     async def address(self) -> str:
         """Return the URL that requests go to."""
@@ -83,6 +64,24 @@ class OpenAIProvider:
 
     async def aclose(self) -> None:
         """Nothing was started."""
+
+
+class OpenAIProvider(HostedByOpenAI):
+    """A model of a server that speaks OpenAI's chat completions; arguments and errors are those of its base."""
+
+    def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
+        """Return the request; parameters that are None are left out."""
+        refuse_ours(params)
+        head: dict[str, Any] = {"model": self.model}
+        head.update({name: value for name, value in params.items() if value is not None})
+        if tools:
+            head["tools"] = tools
+        if stream:
+            if head.get("n", 1) != 1:
+                raise TypeError("n is not a parameter of a stream: it gives one answer")
+            head["stream"] = True
+            head["stream_options"] = {**head.get("stream_options", {}), "include_usage": True}
+        return Question(head, own(messages))
 
     def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
         """Return the answer."""
@@ -95,6 +94,32 @@ class OpenAIProvider:
     def stream(self, question: Question) -> OpenAIStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
         return OpenAIStream(self.credential)
+
+
+def own(messages: list[Any]) -> list[Any]:
+    """Return the messages without what other providers keep in them for themselves."""
+    for message in messages:
+        if type(message) is dict and len(message) > 2 and not _THEIRS.isdisjoint(message):
+            break
+    else:
+        return messages
+    return [_own(message) if isinstance(message, dict) else message for message in messages]
+
+
+def _own(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in _THEIRS}
+
+
+def credential(api_key: str | None, variable: str, environ: Mapping[str, str]) -> str:
+    """Return the key that the caller or the environment gives; empty for none.
+
+    Raises:
+        ConfigError: no header can carry it.
+    """
+    found = (environ.get(variable, "") if api_key is None else api_key).strip()
+    if not (found.isascii() and found.isprintable()):
+        raise ConfigError(f"the API key (api_key or {variable}) holds characters that no header can carry")
+    return found
 
 
 def endpoint(base: str, path: str) -> str:

@@ -1,26 +1,26 @@
-"""The wire: one httpx2 client for each event loop, and its failures as errors of ours."""
+"""The wire over httpx2: one client for each event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx2
 
-from .._core import BufferPool
-from ..errors import ConfigError, MissingExtraError, ModelConnectionError, ModelTimeoutError
-from .text import brief
+from ..._core import BufferPool
+from ...errors import MissingExtraError
+from .base import LOCAL, Answer, broken, no_connection, proxy_error, silent, unreached
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 
-    from .._core import PoolStats
-    from ..config.sections import LLMClientConfig, MemoryPoolConfig
+    from ..._core import PoolStats
+    from ...config.sections import LLMClientConfig, MemoryPoolConfig
 
-__all__ = ["Answer", "Wire"]
+__all__ = ["StandardWire"]
 
 T = TypeVar("T")
 
@@ -29,20 +29,9 @@ _POOLED_FROM = 256 << 10
 _POOLED_TO = 64 << 20
 """A server that announces more is not believed: its body grows as it comes."""
 
-_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
-"""This machine, which no proxy of the environment can reach for us: the embedded model's server is here."""
 
-
-class Answer(NamedTuple):
-    """A response: its status, its headers (names in any case) and its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | memoryview
-
-
-class Wire:
-    """Sends requests, from any event loop.
+class StandardWire:
+    """A `Wire` over httpx2.
 
     Connections belong to the event loop that opened them, so each loop has its own client; it is closed with
     `aclose`, or with its loop.
@@ -66,26 +55,18 @@ class Wire:
         self._tls: ssl.SSLContext | None = None
         self._timeout = self._limits(settings.timeout)
 
-    async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None, use: Callable[[Answer], T]
+    async def send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        patience: float | None,
+        use: Callable[[Answer], T],
+        method: str = "POST",
     ) -> T:
-        """Send a request and return what `use` makes of the whole response.
-
-        The body of a large response lies in a pooled buffer, and is there only while `use` runs.
-
-        Args:
-            url: where to.
-            headers: the request's.
-            body: the request's.
-            patience: seconds that the server may be silent; None for the settings'.
-            use: reads the response.
-
-        Raises:
-            ModelConnectionError: the server could not be reached, or went away.
-            ModelTimeoutError: it did not answer in time.
-        """
+        """Send a request and return what `use` makes of the whole response; a large one lies in a pooled buffer."""
         client = self._http or await self._client(url)
-        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
+        request = client.build_request(method, url, headers=headers, content=body, timeout=self._limits(patience))
         with self._failures(url, patience):
             response = await client.send(request, stream=True)
         try:
@@ -115,12 +96,7 @@ class Wire:
     async def stream(
         self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
-        """Send a request and give the response's head, with an empty body, and its chunks as they come.
-
-        Raises:
-            ModelConnectionError: the server could not be reached, or went away; also while reading.
-            ModelTimeoutError: it did not answer in time; also while reading.
-        """
+        """Send a request and give the response's head, with an empty body, and its chunks as they come."""
         client = self._http or await self._client(url)
         request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
         with self._failures(url, patience):
@@ -146,26 +122,13 @@ class Wire:
         try:
             yield
         except httpx2.ConnectTimeout as error:
-            limit = self._settings.connect_timeout
-            late = ModelTimeoutError(f"{_origin(url)} took no connection within {limit:g} s")
-            late.acted = False
-            raise late from error
+            raise no_connection(url, self._settings.connect_timeout) from error
         except httpx2.TimeoutException as error:
-            limit = self._settings.timeout if patience is None else patience
-            raise ModelTimeoutError(
-                f"{_origin(url)} was silent for {limit:g} s; give it longer with llm_client.timeout"
-            ) from error
+            raise silent(url, self._settings.timeout if patience is None else patience) from error
         except httpx2.ConnectError as error:
-            unreached = ModelConnectionError(
-                f"{_origin(url)} could not be reached ({brief(str(error)) or type(error).__name__}); "
-                "check the base URL, and that the server runs"
-            )
-            unreached.acted = False
-            raise unreached from error
+            raise unreached(url, str(error) or type(error).__name__) from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
-            raise ModelConnectionError(
-                f"{_origin(url)} broke off its answer ({brief(str(error)) or type(error).__name__})"
-            ) from error
+            raise broken(url, str(error) or type(error).__name__) from error
 
     async def _client(self, url: str) -> httpx2.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -189,10 +152,10 @@ class Wire:
                 http2=settings.http2,
                 timeout=self._timeout,
                 limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-                trust_env=url.host not in _HERE,
+                trust_env=url.host not in LOCAL,
             )
         except ValueError as error:
-            raise ConfigError(f"the proxy that the environment names cannot be used: {brief(str(error))}") from error
+            raise proxy_error(str(error)) from error
         except ImportError as error:
             raise MissingExtraError("HTTP/2 (llm_client.http2)", "http2") from error
         try:
@@ -210,8 +173,3 @@ class Wire:
         found = self._open.get(asyncio.get_running_loop())
         if found is not None:
             await found[1].aclose()
-
-
-def _origin(url: str) -> str:
-    parsed: Any = httpx2.URL(url)
-    return f"{parsed.scheme}://{parsed.netloc.decode()}"

@@ -1,0 +1,170 @@
+"""The wire over pyreqwest: HTTP in Rust, for a fraction of the processor time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+from weakref import WeakKeyDictionary
+
+from ..._core import BufferPool
+from ...errors import ConfigError, HotloopError, MissingExtraError
+from ..text import brief
+from .base import LOCAL, Answer, broken, no_connection, origin, proxy_error, silent, unreached
+
+try:
+    from pyreqwest.client import Client, ClientBuilder
+    from pyreqwest.exceptions import BuilderError, PyreqwestError, RequestTimeoutError
+except ImportError as missing:
+    raise MissingExtraError('the wire "pyreqwest" (llm_client.wire)', "fast") from missing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+
+    from pyreqwest.request import RequestBuilder
+    from pyreqwest.response import ResponseBodyReader
+
+    from ..._core import PoolStats
+    from ...config.sections import LLMClientConfig
+
+__all__ = ["FastWire"]
+
+T = TypeVar("T")
+
+_PATIENCES = 8
+"""Time-outs belong to a client of pyreqwest: so many are kept, for calls that have time-outs of their own."""
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+class _Loop:
+    """What one event loop has: places for requests, and clients by their patience."""
+
+    __slots__ = ("clients", "places")
+
+    def __init__(self, connections: int) -> None:
+        self.places = asyncio.Semaphore(connections)
+        self.clients: dict[float, Client] = {}
+
+
+class FastWire:
+    """A `Wire` over pyreqwest. Bodies lie in memory of its own, so no buffer of ours is taken for them.
+
+    Args:
+        settings: timeouts, connections and HTTP versions.
+    """
+
+    def __init__(self, settings: LLMClientConfig) -> None:
+        self._settings = settings
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+
+    async def send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        patience: float | None,
+        use: Callable[[Answer], T],
+        method: str = "POST",
+    ) -> T:
+        """Send a request and return what `use` makes of the whole response."""
+        loop = self._loop()
+        async with loop.places:
+            try:
+                request = self._request(loop, method, url, headers, body, patience).build()
+                response = await request.send()
+                content = memoryview(await response.bytes())
+            except PyreqwestError as error:
+                raise self._failure(error, url, patience) from error
+        return use(Answer(response.status, response.headers, content))
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
+    ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
+        """Send a request and give the response's head, with an empty body, and its chunks as they come."""
+        loop = self._loop()
+        async with loop.places:
+            try:
+                builder = self._request(loop, "POST", url, headers, body, patience)
+                request = builder.streamed_read_buffer_limit(0).build_streamed()
+                response = await request.__aenter__()
+            except PyreqwestError as error:
+                raise self._failure(error, url, patience) from error
+            try:
+                head = Answer(response.status, response.headers, b"")
+                yield head, self._chunks(response.body_reader, url, patience)
+            finally:
+                await request.__aexit__(None, None, None)
+
+    async def _chunks(self, reader: ResponseBodyReader, url: str, patience: float | None) -> AsyncGenerator[bytes]:
+        read = reader.read_chunk
+        try:
+            while (chunk := await read()) is not None:
+                yield bytes(chunk)
+        except PyreqwestError as error:
+            raise self._failure(error, url, patience) from error
+
+    def _request(
+        self, loop: _Loop, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
+    ) -> RequestBuilder:
+        patience = self._settings.timeout if patience is None else patience
+        client = loop.clients.get(patience)
+        if client is None:
+            while len(loop.clients) >= _PATIENCES:
+                del loop.clients[next(iter(loop.clients))]  # its requests under way go on
+            client = loop.clients[patience] = self._client(urlsplit(url).hostname or "", patience)
+        return client.request(method, url).headers(dict(headers)).body_bytes(body)
+
+    def _client(self, host: str, patience: float) -> Client:
+        settings = self._settings
+        builder = (
+            ClientBuilder()
+            .follow_redirects(False)
+            .referer(False)
+            .connect_timeout(timedelta(seconds=settings.connect_timeout))
+            .read_timeout(timedelta(seconds=patience))
+            .pool_max_idle_per_host(settings.max_connections)
+            .http2(settings.http2)
+        )
+        if host in LOCAL:
+            builder = builder.no_proxy()
+        else:
+            for scheme, proxy in getproxies().items():
+                if scheme in ("http", "https", "all") and urlsplit(proxy).scheme not in _PROXY_SCHEMES:
+                    raise proxy_error(f"{scheme} proxies are none of the kind {urlsplit(proxy).scheme or proxy!r}")
+        return builder.build()
+
+    def _failure(self, error: PyreqwestError, url: str, patience: float | None) -> HotloopError:
+        settings = self._settings
+        causes = [cause["message"] for cause in getattr(error, "details", {}).get("causes") or ()]
+        # Its classes tell the phase of the request, and count the wait for the head of an answer as connecting.
+        connecting = any("(Connect)" in cause for cause in causes)
+        why = causes[-1] if causes else type(error).__name__
+        if isinstance(error, BuilderError):
+            return ConfigError(f"{origin(url)} cannot be asked: {brief(why)}")
+        if isinstance(error, RequestTimeoutError):
+            if connecting:
+                return no_connection(url, settings.connect_timeout)
+            return silent(url, settings.timeout if patience is None else patience)
+        return unreached(url, why) if connecting else broken(url, why)
+
+    def _loop(self) -> _Loop:
+        running = asyncio.get_running_loop()
+        found = self._loops.get(running)
+        if found is None:
+            found = self._loops[running] = _Loop(self._settings.max_connections)
+        return found
+
+    def pool(self) -> PoolStats:
+        """Return counters of buffers: none was taken."""
+        return BufferPool(1, 1).stats()
+
+    async def aclose(self) -> None:
+        """Close the clients of the running loop; those of other loops close with their loops."""
+        found = self._loops.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            for client in found.clients.values():
+                await client.close()
