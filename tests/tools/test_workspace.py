@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from hotloop.pipeline import ToolPipeline
 from hotloop.toolcall import ToolCall
 from hotloop.tools import ToolRegistry, workspace_tools
 from hotloop.tools.workspace.text import MAX_CHARS
+from support.hands import Hands
 
 
 @pytest.fixture
@@ -28,17 +30,6 @@ def place(tmp_path):
     (root / "src" / "deep" / "util.py").write_text("def util():\n    pass\n")
     (root / "README.md").write_text("# Read me\n")
     return root
-
-
-class Hands:
-    """The tools, called with validated arguments."""
-
-    def __init__(self, root):
-        self.tools = {made.name: made for made in workspace_tools(root)}
-
-    def __getattr__(self, name):
-        made = self.tools[name]
-        return lambda **args: made.invoke(made.validate(args))
 
 
 @pytest.fixture
@@ -89,7 +80,10 @@ class TestReading:
         assert hands.read_file(path="./src/../src/main.py", start=4) == "    return 1\n"
         assert hands.read_file(path="src/main.py", start=4, end=99) == "    return 1\n"
 
-    @pytest.mark.parametrize(("start", "end", "said"), [(9, None, "has 4 lines; there is no line 9"), (3, 2, "before")])
+    @pytest.mark.parametrize(
+        ("start", "end", "said"),
+        [(5, None, "has 4 lines; there is no line 5"), (9, 10, "has 4 lines"), (3, 2, "before")],
+    )
     def test_ranges_that_are_not_there(self, hands, start, end, said):
         with pytest.raises(WorkspaceError, match=said):
             hands.read_file(path="src/main.py", start=start, end=end)
@@ -105,6 +99,7 @@ class TestReading:
             (b"\xfe\xff" + "Grüße\n".encode("utf-16-be"), "Grüße\n"),
             ("Grüße\nok\n".encode("latin-1"), "Grüße\nok\n[bytes that are not UTF-8 are shown as Latin-1]"),
             (b"one\r\ntwo\r\n", "one\ntwo\n"),
+            (b"10 %\r20 %\r30 %\ndone\n", "10 %\r20 %\r30 %\ndone\n"),
         ],
     )
     def test_encodings(self, place, hands, raw, text):
@@ -120,21 +115,59 @@ class TestReading:
             assert len(piece) < MAX_CHARS + 100
             if not piece.endswith("]"):
                 break
-            body, _, mark = piece.rpartition("\n[")
-            start = int(mark.removesuffix("]").partition("start=")[2])
-            text = "".join(lines[: start - 1])
-            assert text.endswith(body[: body.rfind("\n") + 1])
+            body, _, mark = piece.rpartition("[the file goes on; read more with start=")
+            text, start = text + body, int(mark.removesuffix("]"))
         assert text + piece == "".join(lines)
 
     def test_a_line_without_end_is_cut(self, place, hands):
         (place / "line").write_text("x" * (3 * MAX_CHARS))
-        assert hands.read_file(path="line") == "x" * MAX_CHARS + "\n[the file goes on; read more with start=2]"
+        assert hands.read_file(path="line") == (
+            "x" * MAX_CHARS + f"\n[line 1 is cut after {MAX_CHARS} characters; read more with start=2]"
+        )
 
     def test_a_huge_file_is_read_in_pieces(self, place, hands):
         with (place / "huge").open("wb") as file:
-            file.write(b"head\n" * 2000)
+            file.write(b"head\n" * 100_000)
             file.truncate(1 << 40)  # sparse: a terabyte
         assert hands.read_file(path="huge", start=1, end=2) == "head\nhead\n"
+        assert hands.read_file(path="huge", start=70_000, end=70_000) == "head\n"
+        with pytest.raises(WorkspaceError, match="binary"):
+            hands.read_file(path="huge", start=200_000)
+
+    def test_a_deep_start_is_found_by_the_block(self, place, hands):
+        lines = [f"{number} {'é' * (number % 50)}\n" for number in range(1, 200_001)]
+        (place / "log").write_text("".join(lines))
+        for start, end in ((1, 1), (65_536, 65_540), (199_999, None), (200_000, 200_000)):
+            assert hands.read_file(path="log", start=start, end=end) == "".join(lines[start - 1 : end])
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        st.text("aé\r\n\u2028", max_size=30), st.integers(1, 8), st.integers(0, 8), st.sampled_from(["utf-8", "utf-16"])
+    )
+    def test_lines_are_those_that_end_with_a_line_feed(self, place, hands, text, start, more, encoding):
+        (place / "any").write_bytes(text.encode(encoding))
+        lines = [line + "\n" for line in text.split("\n")]
+        lines[-1] = lines[-1][:-1]
+        wanted = "".join(lines[start - 1 : start + more]).replace("\r\n", "\n")
+        if start > len(lines) or (start > 1 and start == len(lines) and not lines[-1]):
+            with pytest.raises(WorkspaceError, match=f"there is no line {start}"):
+                hands.read_file(path="any", start=start, end=start + more)
+        else:
+            assert hands.read_file(path="any", start=start, end=start + more) == wanted
+
+    def test_names_that_are_not_unicode_are_read_as_they_are_shown(self, place, hands):
+        raw = os.fsencode(place) + b"/caf\xe9.txt"
+        Path(os.fsdecode(raw)).write_text("needle\n")
+        (shown,) = [name for name in hands.list_directory().split("\n") if name.startswith("caf")]
+        assert shown == "caf\ufffd.txt"
+        assert hands.read_file(path=shown) == "needle\n"
+        assert hands.grep_file(pattern="needle", path=shown) == f"{shown}:1: needle"
+        assert hands.find_files(pattern="caf*") == shown
+        hands.edit_file(path=shown, old_string="needle", new_string="thread")
+        assert Path(os.fsdecode(raw)).read_text() == "thread\n"
+        os.close(os.open(os.fsencode(place) + b"/caf\xea.txt", os.O_CREAT | os.O_WRONLY))
+        with pytest.raises(WorkspaceError, match="does not exist"):
+            hands.read_file(path=shown)  # two look like it
 
 
 class TestSearching:
@@ -346,6 +379,23 @@ class TestConfinement:
             except WorkspaceError as error:
                 text = str(error)
             assert "the secret" not in text
+
+
+async def test_a_moved_workspace_and_odd_names_never_give_a_stale_read(place):
+    async with ToolPipeline(ToolRegistry(workspace_tools(place)), cache=MemoryCache()) as pipe:
+
+        async def read(path):
+            return (await pipe.run(ToolCall("read_file", {"path": path}))).content
+
+        odd = Path(os.fsdecode(os.fsencode(place) + b"/odd\xff"))
+        odd.write_text("old")  # noqa: ASYNC240 - small, as the next one
+        assert await read("odd\ufffd") == "old"
+        odd.write_text("new")  # noqa: ASYNC240
+        assert await read("odd\ufffd") == "new"
+        moved = place.rename(place.parent / "moved")
+        assert await read("README.md") == "# Read me\n"
+        (moved / "README.md").write_text("# Reed me\n")
+        assert await read("README.md") == "# Reed me\n"
 
 
 async def test_through_the_pipeline_reads_are_kept_until_the_file_changes(place):

@@ -29,8 +29,8 @@ class Touches(NamedTuple):
     writes: Iterable[Resource] = ()
 
 
-Resources = Callable[..., Touches | Iterable[Resource]] | Iterable[Resource]
-"""The resources of a tool: fixed ones, or a function of those of its arguments that it names."""
+Resources = Callable[..., Touches | Iterable[Resource] | None] | Iterable[Resource]
+"""The resources of a tool: fixed ones, or a function of those of its arguments that it names; None means any."""
 
 Place = tuple[str, ...]
 """A resource as a way down a tree: two places overlap when one begins with the other, and () overlaps with all."""

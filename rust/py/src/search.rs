@@ -71,19 +71,31 @@ impl Folder {
     ///     path: relative to the folder, or absolute and below it.
     ///
     /// Returns:
-    ///     The descriptor, which is the caller's to close.
+    ///     The descriptor, which is the caller's to close, and the path as seen from the folder, without links.
     ///
     /// Raises:
     ///     WorkspaceError: the path leads outside, to nothing, or to what cannot be read.
     ///     IsADirectoryError: it is a folder.
-    fn open(&self, py: Python<'_>, path: PathBuf) -> PyResult<i32> {
+    fn open(&self, py: Python<'_>, path: PathBuf) -> PyResult<(i32, PathBuf)> {
         match self.place(py, &path)? {
-            Place::File { file, .. } => Ok(file.into_raw_fd()),
+            Place::File { file, path } => Ok((file.into_raw_fd(), path)),
             Place::Folder(_) => Err(PyIsADirectoryError::new_err(format!(
                 "{} is a folder",
                 shown(&path.to_string_lossy())
             ))),
         }
+    }
+
+    /// Tells where a path leads, as seen from the folder and without links; the last name need not be there.
+    ///
+    /// Args:
+    ///     path: relative to the folder, or absolute and below it.
+    ///
+    /// Raises:
+    ///     WorkspaceError: the path leads outside, or through nothing.
+    fn locate(&self, py: Python<'_>, path: PathBuf) -> PyResult<PathBuf> {
+        py.detach(|| self.0.locate(&path))
+            .map_err(|error| refusal(&path, &error))
     }
 
     /// Lists the folder at a path.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -11,17 +10,12 @@ from ...errors import WorkspaceError
 from ..effects import Touches
 from ..tool import Tool, tool
 from .edit import replaced
-from .place import facts_of
 
 if TYPE_CHECKING:
-    from pathlib import PurePath
-
     from ..approval import Approval
-    from .place import Facts, Place
+    from .place import Place
 
 __all__ = ["changing"]
-
-_MAX_BYTES = 32 << 20
 
 Path = Annotated[str, Field(description="Path in the workspace, as in src/main.py")]
 
@@ -34,20 +28,18 @@ def changing(place: Place, approval: Approval) -> list[Tool]:
     """
 
     def touched(path: str) -> Touches:
-        return Touches(reads=[place.base / path], writes=[place.base / path])
+        places = place.touched(path)
+        return Touches(reads=places, writes=places)
 
-    def written(path: str) -> list[PurePath]:
-        return [place.base / path]
-
-    @tool(effect="write", resources=written, approval=approval)
+    @tool(effect="write", resources=place.touched, approval=approval)
     def write_file(path: Path, content: Annotated[str, Field(description="The whole text of the file")]) -> str:
         """Write a text file of the workspace: make it, with the folders on the way to it, or replace all its text."""
         try:
             data = content.encode()
         except UnicodeEncodeError as error:
             raise WorkspaceError(f"the content is not text: {content[error.start]!a} stands in it") from error
-        expected = _read(place, path)[0] if place.was_read(path) else None
-        _write(place, path, data, expected)
+        expected = place.content(path)[0] if place.was_read(path) else None
+        place.write(path, data, expected)
         lines = content.count("\n") + (not content.endswith("\n") and bool(content))
         return f"wrote {path}: {lines} line{'' if lines == 1 else 's'}, {len(data)} bytes"
 
@@ -59,33 +51,10 @@ def changing(place: Place, approval: Approval) -> list[Tool]:
         replace_all: Annotated[bool, Field(description="Replace it everywhere; else it must be there once")] = False,
     ) -> str:
         """Replace a piece of text in a file of the workspace. The text must be there exactly, and only once."""
-        facts, content = _read(place, path)
+        facts, content = place.content(path)
         edited = replaced(content, path, old_string, new_string, every=replace_all)
-        _write(place, path, edited.content, facts)
+        place.write(path, edited.content, facts)
         places = ", ".join(map(str, edited.lines[:10])) + (", …" if len(edited.lines) > 10 else "")
         return f"changed {path} at line{'' if len(edited.lines) == 1 else 's'} {places}"
 
     return [write_file, edit_file]
-
-
-def _read(place: Place, path: str) -> tuple[Facts, bytes]:
-    """Return the state and the content of a file, if it is still what was read here."""
-    handle = place.open(path)
-    with os.fdopen(handle, "rb") as file:
-        facts = facts_of(os.fstat(handle))
-        if facts[2] > _MAX_BYTES:
-            raise WorkspaceError(f"{path} has {facts[2]} bytes; files above {_MAX_BYTES} are not changed here")
-        content = file.read(_MAX_BYTES + 1)
-    if not place.unchanged(path, facts, content):
-        raise WorkspaceError(f"{path} changed since it was read; read it again, then change it")
-    return facts, content
-
-
-def _write(place: Place, path: str, content: bytes, expected: Facts | None) -> None:
-    try:
-        facts = place.folder.write(path, content, expected=expected)
-    except FileExistsError as error:
-        raise WorkspaceError(f"{path} changed since it was read; read it again, then change it") from error
-    except IsADirectoryError as error:
-        raise WorkspaceError(f"{path} is a folder, not a file") from error
-    place.wrote(path, facts, content)

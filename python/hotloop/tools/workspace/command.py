@@ -58,7 +58,7 @@ def commanding(place: Place, approval: Approval, *, network: bool) -> list[Tool]
     """Return run_command for a workspace."""
     root = str(place.base)
 
-    @tool(effect="external", approval=approval)
+    @tool(effect="external", approval=approval, timeout=_MAX_SECONDS + 60)
     async def run_command(
         command: Annotated[str, Field(min_length=1, description="Command line for the shell")],
         timeout: Annotated[float, Field(gt=0, le=_MAX_SECONDS, description="Seconds after which it is killed")] = 120,  # noqa: ASYNC109
@@ -70,7 +70,7 @@ def commanding(place: Place, approval: Approval, *, network: bool) -> list[Tool]
         if "\0" in command:
             raise WorkspaceError("the command holds a NUL character, which no command line can")
         line = [_SHELL, "-c", command]
-        inside = sandboxed(line, root, network=network)
+        inside = await asyncio.to_thread(sandboxed, line, root, network=network)  # which tries it out, once
         text, ending = await _run(inside or line, root, timeout)
         notes = [ending] if ending else []
         if inside is None:

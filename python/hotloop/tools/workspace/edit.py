@@ -22,8 +22,8 @@ class Edited(NamedTuple):
 def replaced(content: bytes, path: str, old: str, new: str, *, every: bool) -> Edited:
     """Return `content` with `old` replaced by `new`.
 
-    The text is looked for as `read_file` shows it: in UTF-16 files by their byte order mark, in lines that are not
-    UTF-8 as Latin-1, and with the line ends of the file where all of them are CR LF.
+    The text is looked for as `read_file` shows it: in UTF-16 files by their byte order mark, in files that are not
+    UTF-8 as Latin-1, and with CR LF at the ends of lines that have it. New lines get the ends that all others have.
 
     Args:
         content: the bytes of the file.
@@ -40,9 +40,11 @@ def replaced(content: bytes, path: str, old: str, new: str, *, every: bool) -> E
         raise WorkspaceError("old_string and new_string are the same; nothing to change")
     if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return _replaced_utf16(content, path, old, new, every=every)
-    if b"\r\n" in content and content.count(b"\n") == content.count(b"\r\n") and "\r" not in old + new:
-        old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
-    encoding = "utf-8" if _is_utf8(content) or _encoded(old, "utf-8") in content else "latin-1"
+    encoding = _encoding(content)
+    if "\r" not in old + new and (ends := content.count(b"\r\n")):
+        every_end = ends == content.count(b"\n")
+        if every_end or _encoded(old, encoding) not in content:
+            old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
     before, after = _encoded(old, encoding), _encoded(new, encoding)
     starts = _starts(content, before)
     _check(len(starts), path, [content.count(b"\n", 0, start) + 1 for start in starts[:_SHOWN_LINES]], every=every)
@@ -83,12 +85,14 @@ def _check(count: int, path: str, lines: list[int], *, every: bool) -> None:
         )
 
 
-def _is_utf8(content: bytes) -> bool:
+def _encoding(content: bytes) -> str:
+    """Return UTF-8 for a file that is, and for one that has some of it among other bytes; else Latin-1."""
     try:
         content.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        text = content.decode("utf-8", "surrogateescape")
+        return "latin-1" if all(char < "\x80" or "\udc80" <= char <= "\udcff" for char in text) else "utf-8"
+    return "utf-8"
 
 
 def _encoded(text: str, encoding: str) -> bytes:

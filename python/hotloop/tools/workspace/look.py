@@ -28,9 +28,9 @@ Path = Annotated[str, Field(description="Path in the workspace, as in src/main.p
 
 def looking(place: Place) -> list[Tool]:
     """Return list_directory, read_file, grep_file and find_files for a workspace."""
-    folder, base = place.folder, place.base
+    folder = place.folder
 
-    @tool(effect="read", resources=lambda path: [base / path])
+    @tool(effect="read", resources=place.touched)
     def list_directory(path: Annotated[str, Field(description="Folder in the workspace")] = ".") -> str:
         """List the files and folders in a folder of the workspace. Folders end with /."""
         try:
@@ -53,11 +53,9 @@ def looking(place: Place) -> list[Tool]:
         """Read a text file of the workspace, or some of its lines."""
         if end is not None and end < start:
             raise WorkspaceError(f"the last line ({end}) is before the first ({start})")
-        handle = place.open(path)
-        place.note(path, handle)
-        return read_lines(handle, path, start, end)
+        return read_lines(place.open(path), path, start, end)
 
-    @tool(effect="read", resources=lambda path: [base / path])
+    @tool(effect="read", resources=place.touched)
     def grep_file(
         pattern: Annotated[str, Field(min_length=1, description="Regular expression to look for in each line")],
         path: Annotated[str, Field(description="File or folder in the workspace")] = ".",
@@ -79,7 +77,7 @@ def looking(place: Place) -> list[Tool]:
             lines.append(f"[{found.unreadable} could not be read]")
         return "\n".join(lines)
 
-    @tool(effect="read", resources=lambda path: [base / path])
+    @tool(effect="read", resources=place.touched)
     def find_files(
         pattern: Annotated[str, Field(min_length=1, description="Glob, as in *.py or src/**/test_*.py")],
         path: Annotated[str, Field(description="Folder in the workspace to look in")] = ".",

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import time
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._core import Folder
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-__all__ = ["Facts", "Place", "Seen", "facts_of"]
+__all__ = ["MAX_BYTES", "Facts", "Place", "Seen"]
 
 Facts = tuple[int, int, int, int, int]
 """Device, number, size, time of modification and of change: what tells one state of a file from another."""
 
 _FRESH_NS = 2_000_000_000
 """A file that changed this recently may change again under the same time stamp; then its content counts too."""
-_MAX_HASHED = 4 << 20
+MAX_BYTES = 32 << 20
+"""Larger files can be read, and are not changed."""
 
 
 class Seen(NamedTuple):
@@ -51,20 +52,22 @@ class Place:
             raise WorkspaceError(f"the workspace {root} cannot be opened: {error.strerror or error}") from error
         self.base = PurePath(self.folder.path)
         self._now = now
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[PurePath, Seen] = {}
 
     def open(self, path: str) -> int:
-        """Open a file for reading.
+        """Open a file for reading, as the state of it that is read.
 
         Raises:
             WorkspaceError: it cannot be read; names the nearest where it is not there.
         """
         try:
-            return self.folder.open(path)
+            handle, found = self.folder.open(path)
         except IsADirectoryError as error:
             raise WorkspaceError(f"{path} is a folder, not a file; list it with list_directory") from error
         except WorkspaceError as error:
             raise self.hinted(path, error) from error
+        self._note(found, handle)
+        return handle
 
     def hinted(self, path: str, error: WorkspaceError) -> WorkspaceError:
         """Add the nearest name to the error of a path that does not exist."""
@@ -78,51 +81,91 @@ class Place:
         near = difflib.get_close_matches(wanted.name, names, n=1)
         return WorkspaceError(f"{error}; did you mean {wanted.parent / near[0]}?") if near else error
 
-    # -- what was read -------------------------------------------------------------------------------------------
+    # -- what calls touch ----------------------------------------------------------------------------------------
 
-    def reading(self, path: str) -> list[PurePath]:
-        """Return what a call that reads `path` touches, and note the state of the file.
+    def touched(self, path: str) -> list[PurePath]:
+        """Return what a call that looks at `path`, or changes it, touches."""
+        try:
+            return [self.base / self.folder.locate(path)]
+        except (WorkspaceError, ValueError):
+            return [self.base / path]  # the call itself will say what is wrong
+
+    def reading(self, path: str) -> list[PurePath] | None:
+        """Return what a call that reads the file at `path` touches, and note the state of the file.
 
         A result may come from the cache, without the tool being called; its key covers the state of the file, so the
-        model then sees this state, or a later one.
+        model then sees this state, or a later one. None where the path is no way to the file, because the workspace was
+        moved, so that the file's state cannot be told from it.
         """
         try:
-            handle = self.folder.open(path)
+            handle, found = self.folder.open(path)
         except (OSError, WorkspaceError, ValueError):
-            return [self.base / path]  # the call itself will say what is wrong
+            return self.touched(path)
         try:
-            self.note(path, handle)
+            self._note(found, handle)
+            named = Path(self.base / found).lstat()
+            return [self.base / found] if os.path.samestat(named, os.fstat(handle)) else None
+        except OSError:
+            return None
         finally:
             os.close(handle)
-        return [self.base / path]
 
-    def note(self, path: str, handle: int) -> None:
+    # -- what was read -------------------------------------------------------------------------------------------
+
+    def _note(self, found: PurePath, handle: int) -> None:
         """Remember the state of an open file as the one that was read."""
         facts = os.fstat(handle)
         digest = None
-        if max(facts.st_mtime_ns, facts.st_ctime_ns) > self._now() - _FRESH_NS and facts.st_size <= _MAX_HASHED:
-            digest = hashlib.sha256(os.pread(handle, _MAX_HASHED, 0)).digest()
-        self._seen[self._name(path)] = Seen(facts_of(facts), digest)
+        if max(facts.st_mtime_ns, facts.st_ctime_ns) > self._now() - _FRESH_NS and facts.st_size <= MAX_BYTES:
+            digest = hashlib.sha256(os.pread(handle, MAX_BYTES, 0)).digest()
+        self._seen[found] = Seen(_facts_of(facts), digest)
 
-    def wrote(self, path: str, facts: Facts, content: bytes) -> None:
-        """Remember the state that a file was given here."""
-        self._seen[self._name(path)] = Seen(facts, hashlib.sha256(content).digest())
+    def content(self, path: str) -> tuple[Facts, bytes]:
+        """Return the state and the content of a file, if it is still what was read here.
 
-    def unchanged(self, path: str, facts: Facts, content: bytes) -> bool:
-        """Return whether a file, of this state and content now, is what was read last; True where it was not read."""
-        seen = self._seen.get(self._name(path))
-        if seen is None:
-            return True
-        return seen.facts == facts and seen.digest in (None, hashlib.sha256(content).digest())
+        Raises:
+            WorkspaceError: it changed since it was read, is too large, or cannot be read.
+        """
+        try:
+            handle, found = self.folder.open(path)
+        except IsADirectoryError as error:
+            raise WorkspaceError(f"{path} is a folder, not a file") from error
+        except WorkspaceError as error:
+            raise self.hinted(path, error) from error
+        with os.fdopen(handle, "rb") as file:
+            facts = _facts_of(os.fstat(handle))
+            if facts[2] > MAX_BYTES:
+                raise WorkspaceError(f"{path} has {facts[2]} bytes; files above {MAX_BYTES} are not changed here")
+            content = file.read(MAX_BYTES + 1)
+        seen = self._seen.get(found)
+        if seen is not None and (seen.facts != facts or seen.digest not in (None, hashlib.sha256(content).digest())):
+            raise WorkspaceError(f"{path} changed since it was read; read it again, then change it")
+        return facts, content
+
+    def write(self, path: str, content: bytes, expected: Facts | None) -> None:
+        """Replace a file, if it is still of the state that is expected, or make it.
+
+        Raises:
+            WorkspaceError: it is not, or it cannot be written.
+        """
+        try:
+            facts = self.folder.write(path, content, expected=expected)
+        except FileExistsError as error:
+            raise WorkspaceError(f"{path} changed since it was read; read it again, then change it") from error
+        except IsADirectoryError as error:
+            raise WorkspaceError(f"{path} is a folder, not a file") from error
+        self._seen[self.folder.locate(path)] = Seen(facts, hashlib.sha256(content).digest())
 
     def was_read(self, path: str) -> bool:
-        """Return whether a file was read, or written, here."""
-        return self._name(path) in self._seen
+        """Return whether there is a file that was read, or written, here."""
+        try:
+            handle, found = self.folder.open(path)
+        except (OSError, WorkspaceError, ValueError):
+            return False  # writing will say what is wrong, if anything is
+        os.close(handle)
+        return found in self._seen
 
-    def _name(self, path: str) -> str:
-        return os.path.realpath(self.base / path)
 
-
-def facts_of(found: os.stat_result) -> Facts:
+def _facts_of(found: os.stat_result) -> Facts:
     """Return what tells the state of a file."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

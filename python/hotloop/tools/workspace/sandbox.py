@@ -6,12 +6,18 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 __all__ = ["environment", "sandboxed"]
 
 _KEPT = frozenset(
     "COLORTERM HOME LANG LANGUAGE LOGNAME PATH SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split()  # noqa: SIM905
 )
+_SECRETS = (
+    *(".aws", ".azure", ".docker", ".gnupg", ".kube", ".ssh", ".config/gcloud", ".config/gh", ".config/hub"),
+    *(".git-credentials", ".netrc", ".npmrc", ".pgpass", ".pypirc", ".cargo/credentials.toml"),
+)
+"""What programs keep their keys and credentials in, below the home folder."""
 _PROBE_SECONDS = 10
 
 
@@ -23,8 +29,9 @@ def environment() -> dict[str, str]:
 def sandboxed(command: list[str], root: str, *, network: bool) -> list[str] | None:
     """Return the command line that runs `command` in a sandbox; None where there is no working bubblewrap.
 
-    In it the whole system can be read and only the workspace written; /tmp is its own and ends with it, as does every
-    process; sockets of the system's services are out of reach, and without `network` all of the network is.
+    In it the system can be read, but for the user's keys and credentials, and only the workspace written; /tmp is its
+    own and ends with it, as does every process; sockets of the system's services are out of reach, and without
+    `network` all of the network is.
 
     Args:
         command: the command line.
@@ -37,9 +44,22 @@ def sandboxed(command: list[str], root: str, *, network: bool) -> list[str] | No
     share = ["--share-net"] if network else []
     return [
         *(program, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108
+        *_hidden(),
         *("--bind", root, root, "--chdir", root),
         *("--unshare-all", *share, "--die-with-parent", "--new-session", "--", *command),
     ]
+
+
+def _hidden() -> list[str]:
+    """Return the arguments that cover what is known to hold secrets with nothing."""
+    args: list[str] = []
+    for name in _SECRETS:
+        place = Path.home() / name
+        if place.is_dir():
+            args += ["--tmpfs", str(place.resolve())]
+        elif place.is_file():
+            args += ["--ro-bind", os.devnull, str(place.resolve())]
+    return args
 
 
 @cache

@@ -162,6 +162,21 @@ impl Folder {
         Ok(kind_of(FileType::from_raw_mode(found.st_mode)))
     }
 
+    /// The name that is meant by one that is not there: the only one that looks like it where what is not Unicode is
+    /// replaced, as names are shown.
+    pub(super) fn meant(&self, shown: &OsStr) -> Option<OsString> {
+        let shown = shown.to_str().filter(|text| text.contains('\u{fffd}'))?;
+        let mut found = None;
+        for entry in Dir::read_from(&self.handle).ok()? {
+            let entry = entry.ok()?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name.to_string_lossy() == shown && found.replace(name.to_owned()).is_some() {
+                return None; // two look like it
+            }
+        }
+        found
+    }
+
     /// Its path as seen from the outermost folder, which is `/`.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -142,6 +142,18 @@ impl Root {
         }
     }
 
+    /// Where a path leads, as seen from the root and without links; the last name need not be there.
+    ///
+    /// # Errors
+    ///
+    /// The path has no place in the root.
+    pub fn locate(&self, path: &Path) -> Result<PathBuf, PlaceError> {
+        Ok(match self.walk(path, Purpose::Look)? {
+            End::Folder(folder) => folder.path_of("".as_ref()),
+            End::Name(folder, name, _) => folder.path_of(&name),
+        })
+    }
+
     /// Goes along a path, from open folder to open folder, as far as its last name.
     ///
     /// # Errors
@@ -165,9 +177,15 @@ impl Root {
                 return Err(PlaceError::Git);
             }
             let Some(here) = way.last() else { break };
-            let kind = match here.kind(&name) {
-                Ok(kind) => Some(kind),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            let (name, kind) = match here.kind(&name) {
+                Ok(kind) => (name, Some(kind)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match here.meant(&name) {
+                    Some(meant) => {
+                        let kind = here.kind(&meant)?;
+                        (meant, Some(kind))
+                    }
+                    None => (name, None),
+                },
                 Err(error) => return Err(error.into()),
             };
             match kind {

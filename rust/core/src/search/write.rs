@@ -192,6 +192,7 @@ impl<'a> Draft<'a> {
             file: File::from(handle),
         };
         (&draft.file).write_all(content)?;
+        draft.file.sync_all()?; // else a crash could leave an empty file in the place of the old one
         if let Some(old) = old {
             let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
             let _ = fchown(&draft.file, Some(user), Some(group)); // for the superuser only
