@@ -140,10 +140,31 @@ impl<'a> Text<'a> {
         Ok(writer.finish()?)
     }
 
+    /// Whether the text is an object with a member `name`.
+    #[must_use]
+    pub fn has_member(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
     /// The items of the array that is the member `name` of the object that the text is. None where there is no such
     /// object, member or array; the last, where the name occurs twice.
     #[must_use]
     pub fn array_member(&self, name: &str) -> Option<Vec<Value>> {
+        let first = self.member(name)?;
+        let Some(&Node::Array { end }) = self.nodes.get(first as usize) else {
+            return None;
+        };
+        let mut items = Vec::new();
+        let mut at = first + 1;
+        while at < end {
+            items.push(Value(at));
+            at = self.next(at);
+        }
+        Some(items)
+    }
+
+    /// The node of the last member `name` of the object that the text is.
+    fn member(&self, name: &str) -> Option<u32> {
         let Some(&Node::Object { end }) = self.nodes.first() else {
             return None;
         };
@@ -155,17 +176,7 @@ impl<'a> Text<'a> {
             }
             at = self.next(at + 1);
         }
-        let first = found?;
-        let Some(&Node::Array { end }) = self.nodes.get(first as usize) else {
-            return None;
-        };
-        let mut items = Vec::new();
-        let mut at = first + 1;
-        while at < end {
-            items.push(Value(at));
-            at = self.next(at);
-        }
-        Some(items)
+        found
     }
 
     fn node(&self, at: u32) -> Node {

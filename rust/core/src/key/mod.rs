@@ -4,13 +4,15 @@
 //! digest before it into the next. The last one is the key, so that a conversation that grows by a message costs
 //! that message. `docs/cache_keys.md` gives the format byte by byte.
 
+mod chain;
 mod headers;
 mod memo;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::canon::{CanonError, Integers, Result, Step, Text, Writer};
+use crate::canon::{Integers, Result, Text, Writer};
 
+pub use chain::Chain;
 pub use headers::shapes_response;
 pub use memo::Memo;
 
@@ -45,7 +47,7 @@ pub fn value_hash(namespace: &str) -> Sha256 {
 /// The key of the value that a JSON text stands for.
 ///
 /// # Errors
-/// [`CanonError`] when the text has no canonical form.
+/// [`CanonError`](crate::canon::CanonError) when the text has no canonical form.
 pub fn cache_key(text: &[u8], namespace: &str) -> Result<Digest> {
     let mut writer = Writer::hashing(value_hash(namespace));
     Text::parse(text, Integers::Exact)?.write(&mut writer)?;
@@ -64,28 +66,14 @@ pub fn message_hash(before: &Digest) -> Sha256 {
 /// The key of a request from the JSON text of its body.
 ///
 /// # Errors
-/// [`CanonError`] when the text is not a JSON object or has no canonical form.
+/// [`CanonError`](crate::canon::CanonError) when the text is not a JSON object or has no canonical form.
 pub fn request_key(scope: &Scope, text: &[u8]) -> Result<Digest> {
     let text = Text::parse(text, Integers::Exact)?;
-    let messages = text.array_member(MESSAGES);
-    let (shape, left_out) = match messages {
-        Some(_) => (Shape::Messages, Some(MESSAGES)),
-        None => (Shape::Whole, None),
+    let shape = match text.array_member(MESSAGES) {
+        Some(_) => Shape::Messages,
+        None => Shape::Whole,
     };
-    let mut writer = Writer::hashing(scope.head_hash(shape));
-    text.write_object_without(left_out, &mut writer)?;
-    let mut digest = writer.digest();
-    for (i, message) in messages.into_iter().flatten().enumerate() {
-        let mut writer = Writer::hashing(message_hash(&digest));
-        let within = |error: CanonError| {
-            error
-                .within(Step::Index(i))
-                .within(Step::Name(MESSAGES.to_owned()))
-        };
-        text.write_value(message, &mut writer).map_err(within)?;
-        digest = writer.digest();
-    }
-    Ok(digest)
+    Ok(Chain::of(scope, shape, &text)?.digest())
 }
 
 /// Everything about a request but its body, encoded as it enters the hash.

@@ -64,20 +64,24 @@ fn whatever_differs_gives_another_key() {
 
 #[test]
 fn a_chain_gives_the_key_of_the_whole() {
-    let mut writer = Writer::hashing(scope().head_hash(Shape::Messages));
-    Text::parse(br#"{"model":"m"}"#, Integers::Exact)
-        .unwrap()
-        .write(&mut writer)
-        .unwrap();
-    let mut digest = writer.digest();
-    assert_eq!(digest, key(r#"{"model":"m","messages":[]}"#));
-    let mut writer = Writer::hashing(message_hash(&digest));
-    Text::parse(br#"{"role":"user"}"#, Integers::Exact)
-        .unwrap()
-        .write(&mut writer)
-        .unwrap();
-    digest = writer.digest();
-    assert_eq!(digest, key(r#"{"messages":[{"role":"user"}],"model":"m"}"#));
+    let mut chain = Chain::new(&scope(), br#"{"model":"m"}"#).unwrap();
+    assert_eq!(chain.digest(), key(r#"{"model":"m","messages":[]}"#));
+    chain.append(br#" {"role" : "user"}"#).unwrap();
+    let whole = r#"{"messages":[{"role":"user"}],"model":"m"}"#;
+    assert_eq!((chain.digest(), chain.messages()), (key(whole), 1));
+    assert_eq!(Chain::new(&scope(), whole.as_bytes()), Ok(chain));
+}
+
+#[test]
+fn a_chain_refuses_what_it_cannot_append() {
+    let mut chain = Chain::new(&scope(), b"{}").unwrap();
+    let before = chain;
+    assert!(chain.append(b"{").is_err());
+    assert!(chain.append(br#"{"a":1,"a":1}"#).is_err());
+    assert_eq!(chain, before);
+    let error = Chain::new(&scope(), br#"{"messages":null}"#).unwrap_err();
+    assert_eq!(error.path(), "$.messages");
+    assert!(Chain::new(&scope(), b"[]").is_err());
 }
 
 #[test]
