@@ -34,6 +34,7 @@ test: $(VENV)/test.stamp
 	tests/support/install-services.sh
 	$(CARGO) test --quiet --locked
 	$(MAKE) --no-print-directory lint
+	$(CARGO) build --quiet --release --locked -p hotloop-capi
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/test.stamp
