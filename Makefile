@@ -6,6 +6,7 @@
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
+#   make fuzz             each fuzz target for FUZZ_SECONDS (60)
 #   make lock             bring requirements.lock up to date
 #   make model           every interleaving of the hot cache's threads, up to a bound (loom)
 #   make clean            forget what was built
@@ -21,10 +22,10 @@ TASK ?=
 override TASK := $(value TASK)
 export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the tool decorator?)
 
-RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint bench-limits test-litellm soak lock clean
+.PHONY: run test lint bench-limits test-litellm soak fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -39,6 +40,7 @@ test: $(VENV)/test.stamp
 
 lint: $(VENV)/test.stamp
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path rust/fuzz/Cargo.toml --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,6 +57,27 @@ soak: $(VENV)/test.stamp
 bench-limits: $(VENV)/test.stamp
 	tests/support/install-services.sh
 	$(BIN)/python bench/limits.py
+
+# libFuzzer with coverage, which the stable compiler can do; no sanitizer, for the code under test has no unsafe.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= canon text key cache
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := --cfg fuzzing -Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-stack-depth
+fuzz:
+	@c++ --version > /dev/null || { echo "make fuzz builds libFuzzer, which needs a C++ compiler (g++ or clang)"; exit 1; }
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --quiet --release --locked --bins \
+	  --manifest-path rust/fuzz/Cargo.toml --target $(FUZZ_HOST) --target-dir target/fuzz
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/corpus/$$target target/fuzz/found; \
+	  echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	  target/fuzz/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+	    -dict=rust/fuzz/json.dict -print_final_stats=1 -artifact_prefix=target/fuzz/found/$$target- \
+	    target/fuzz/corpus/$$target > target/fuzz/$$target.log 2>&1 \
+	    || { tail -n 40 target/fuzz/$$target.log; exit 1; }; \
+	  grep -E '^(Done|stat::number_of_executed|stat::peak_rss)' target/fuzz/$$target.log; \
+	done
 
 lock:
 	rm -rf target/lock
