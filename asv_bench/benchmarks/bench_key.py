@@ -13,7 +13,7 @@ class Keys:
     """One key of one body."""
 
     timer = time.process_time
-    params = (4 << 10, 32 << 10, 256 << 10)
+    params = (16 << 10, 32 << 10, 256 << 10)
     param_names = ("bytes",)
 
     def setup(self, size: int) -> None:

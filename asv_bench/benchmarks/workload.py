@@ -7,12 +7,45 @@ import itertools
 import json
 import random
 import resource
+from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "agent file read write test run error step parse config value total order list date report token cache request "
-    "response header class method import async await return module index retry timeout network convert amount"
-).split()
+WORDS = [
+    "agent",
+    "file",
+    "read",
+    "write",
+    "test",
+    "run",
+    "error",
+    "step",
+    "parse",
+    "config",
+    "value",
+    "total",
+    "order",
+    "list",
+    "date",
+    "report",
+    "token",
+    "cache",
+    "request",
+    "response",
+    "header",
+    "class",
+    "method",
+    "import",
+    "async",
+    "await",
+    "return",
+    "module",
+    "index",
+    "retry",
+    "timeout",
+    "network",
+    "convert",
+    "amount",
+]
 RARE = ["Grüße", "façade", "日本語", "Ελληνικά", "🚀", "“so”", "a\\b", "tab\there", 'he said "no"']
 
 
@@ -105,8 +138,7 @@ def fresh(keys: list[bytes]) -> list[bytes]:
 
 def resident() -> int:
     """Bytes of memory that this process has in use."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def zipf(count: int, universe: int, exponent: float, seed: int) -> list[int]:
@@ -145,6 +177,4 @@ def loop(count: int, length: int) -> list[int]:
 def shifting(count: int, capacity: int) -> list[int]:
     """A hot set that moves on by half a capacity, ten times."""
     step = count // 10
-    return [
-        n + part * capacity // 2 for part in range(10) for n in zipf(step, capacity * 2, 1.0, 20 + part)
-    ]
+    return [n + part * capacity // 2 for part in range(10) for n in zipf(step, capacity * 2, 1.0, 20 + part)]
