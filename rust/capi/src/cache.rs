@@ -27,7 +27,6 @@ pub(crate) struct Stats {
     bytes: u64,
 }
 
-#[derive(Debug)]
 struct Cache {
     core: HotCache<Arc<[u8]>, SystemClock>,
     ttl: Ttl,

@@ -59,8 +59,9 @@ fuzz_target!(|input: Input| {
     let alive = Rc::new(());
     let capacity = u64::from(input.capacity) + 1;
     let max_bytes = input.max_bytes.map(|bytes| u64::from(bytes) + 1);
-    let cache = HotCache::with_seed(capacity, max_bytes, Manual(&time), input.seed)
-        .expect("limits in range");
+    let cache: HotCache<Counted, Manual<'_>> =
+        HotCache::with_seed(capacity, max_bytes, Manual(&time), input.seed)
+            .expect("limits in range");
     let key = |n: u8| match input.texts {
         true => Key::text(&"key ".repeat(usize::from(n))),
         false => Key::digest(&[n; 32]),

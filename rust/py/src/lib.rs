@@ -14,8 +14,8 @@ mod value;
 
 use pyo3::prelude::*;
 
-/// The compiled parts of hotloop.
-#[pymodule(gil_used = true)]
+/// The compiled parts of hotloop. None needs the GIL: see `docs/free_threading.md`.
+#[pymodule(gil_used = false)]
 mod _core {
     use super::{PyModule, PyModuleMethods as _, PyResult};
     use pyo3::{Bound, PyErr, exceptions::PyRuntimeWarning};

@@ -2,7 +2,8 @@
 //!
 //! Nothing here runs Python code and the GIL is never released, so what is read is one state of the value, whatever
 //! other threads do to it before and after, and borrowed references stay good. Everything that would need Python
-//! code (a subclass, a mapping, an error to raise) ends the reading with [`Unusual`].
+//! code (a subclass, a mapping, an error to raise) ends the reading with [`Unusual`]. So does, from the start, a Python
+//! without a GIL: nothing there keeps a value still.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
@@ -29,8 +30,19 @@ impl From<TooLong> for Unusual {
 
 type Result<T = ()> = std::result::Result<T, Unusual>;
 
+/// Ends the reading where there is no GIL.
+#[inline]
+fn held() -> Result {
+    if cfg!(Py_GIL_DISABLED) {
+        Err(Unusual::Part)
+    } else {
+        Ok(())
+    }
+}
+
 /// Writes a value.
 pub(crate) fn write(value: &Bound<'_, PyAny>, writer: &mut Writer) -> Result {
+    held()?;
     let mut reader = Reader {
         writer,
         members: Vec::new(),
@@ -46,6 +58,7 @@ pub(crate) fn write_without(
     left_out: &str,
     writer: &mut Writer,
 ) -> Result {
+    held()?;
     let mut reader = Reader {
         writer,
         members: Vec::with_capacity(32),
@@ -65,6 +78,7 @@ pub(crate) fn member<'py>(
     dict: &Bound<'py, PyAny>,
     name: &str,
 ) -> Result<Option<Bound<'py, PyAny>>> {
+    held()?;
     let mut found = None;
     // SAFETY: the GIL is held and nothing below runs Python code, so that the borrowed references stay good.
     unsafe {
