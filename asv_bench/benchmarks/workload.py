@@ -126,9 +126,14 @@ def turns(count: int, seed: int = 1) -> list[list[dict[str, Any]]]:
     return [turn(rng) for _ in range(count)]
 
 
+def digest(n: int) -> bytes:
+    """The n-th key, a new object each time."""
+    return hashlib.sha256(n.to_bytes(8, "big")).digest()
+
+
 def digests(count: int, first: int = 0) -> list[bytes]:
-    """So many different digests."""
-    return [hashlib.sha256(n.to_bytes(8, "big")).digest() for n in range(first, first + count)]
+    """So many different keys."""
+    return [digest(n) for n in range(first, first + count)]
 
 
 def fresh(keys: list[bytes]) -> list[bytes]:

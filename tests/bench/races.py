@@ -10,7 +10,7 @@ import cachebox
 import orjson
 
 import hotloop
-from benchmarks.workload import chat_body, digests, fresh, head, turns, wire
+from benchmarks.workload import chat_body, digest, digests, head, turns, wire
 from measure import Candidate, repeated
 
 if TYPE_CHECKING:
@@ -90,17 +90,20 @@ def put_all(put: Callable[[bytes, Any], Any], keys: list[bytes]) -> None:
 
 
 def hit(entries: int) -> list[Candidate]:
-    """A hit with a key that is equal but new, in a cache that is full."""
+    """A hit in a cache that is full, with a key that is equal but new and that nothing has touched for long."""
     keys = digests(entries)
-    cache = hotloop.HotCache(entries, ttl=3600.0)
+    cache: Any = hotloop.HotCache(entries, ttl=3600.0)
     plain = dict.fromkeys(keys)
     boxed: Any = cachebox.LRUCache(entries)
     put_all(cache.put, keys)
     put_all(boxed.insert, keys)
     rng = random.Random(5)
-    asked = rng.choices(keys, k=BATCH)
     gets = {"hotloop.HotCache.get, TTL on": cache.get, "dict.get": plain.get, "cachebox LRU get": boxed.get}
-    return [Candidate(name, get_all, BATCH, lambda get=get: (get, fresh(asked))) for name, get in gets.items()]
+
+    def prepare(name: str) -> tuple[Any, ...]:
+        return gets[name], [digest(n) for n in rng.choices(range(entries), k=BATCH)]
+
+    return [Candidate(name, get_all, BATCH, lambda name=name: prepare(name)) for name in gets]
 
 
 def evict(entries: int = 10_000) -> list[Candidate]:
