@@ -9,6 +9,7 @@ import hotloop
 from .workload import digests, fresh, resident
 
 BATCH = 10_000
+VALUE = b"a record" * 16
 
 
 class Cache:
@@ -23,7 +24,7 @@ class Cache:
         self.cache = hotloop.HotCache(entries, ttl=3600.0)
         keys = digests(entries)
         for key in keys:
-            self.cache.put(key, None)
+            self.cache.put(key, VALUE)
         self.known = fresh(keys[:: max(1, entries // BATCH)][:BATCH])
         self.unknown = digests(BATCH, first=entries)
 
@@ -40,7 +41,7 @@ class Cache:
     def time_put_and_evict(self, _entries: int) -> None:
         put = self.cache.put
         for key in self.unknown:
-            put(key, None)
+            put(key, VALUE)
 
 
 def track_bytes_an_entry() -> float:
@@ -49,7 +50,7 @@ def track_bytes_an_entry() -> float:
     cache = hotloop.HotCache(count)
     before = resident()
     for n in range(count):
-        cache.put(n.to_bytes(32, "little"), None)
+        cache.put(n.to_bytes(32, "little"), VALUE)
     return (resident() - before) / count
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SORTED = orjson.OPT_SORT_KEYS
 BATCH = 20_000
+VALUE = b"a record" * 16
 
 
 def orjson_key(body: Any) -> bytes:
@@ -86,14 +87,14 @@ def get_all(get: Callable[[bytes], Any], keys: list[bytes]) -> None:
 def put_all(put: Callable[[bytes, Any], Any], keys: list[bytes]) -> None:
     """A batch of stores."""
     for key in keys:
-        put(key, None)
+        put(key, VALUE)
 
 
 def hit(entries: int) -> list[Candidate]:
     """A hit in a cache that is full, with a key that is equal but new and that nothing has touched for long."""
     keys = digests(entries)
     cache: Any = hotloop.HotCache(entries, ttl=3600.0)
-    plain = dict.fromkeys(keys)
+    plain = dict.fromkeys(keys, VALUE)
     boxed: Any = cachebox.LRUCache(entries)
     put_all(cache.put, keys)
     put_all(boxed.insert, keys)
