@@ -1,6 +1,7 @@
 """The keyed-call path: what is served, stored, joined, retried and told."""
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 
 import pytest
@@ -376,3 +377,129 @@ async def test_a_stream_outlives_its_first_reader_and_ends_with_its_last():
         assert await anext(outcome.chunks) == b"a"
         assert source.closed == 0
     assert (source.opened, source.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", ["refresh", "bypass"])
+@pytest.mark.parametrize("kind", ["value", "stream"])
+async def test_who_wants_a_new_answer_joins_nobody_who_takes_a_stored_one(mode, kind):
+    gate, path = asyncio.Event(), CallPath(cache=Shelf())
+    work, source = Work(gate=gate), Source(b"a.", gated=True)
+
+    def ask(mode):
+        return path.run(call(work, mode=mode)) if kind == "value" else read(path, source, mode=mode)
+
+    tasks = [asyncio.create_task(ask(one)) for one in ("use", mode, mode)]
+    await turns()
+    assert (work.started, source.opened) == ((2, 0) if kind == "value" else (0, 2))
+    gate.set()
+    for _ in tasks:
+        source.gate.release()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_new_answer_under_way_is_good_enough_for_everybody():
+    gate, path = asyncio.Event(), CallPath(cache=Shelf())
+    work = Work(gate=gate)
+    tasks = [asyncio.create_task(path.run(call(work, mode=mode))) for mode in ("refresh", "use")]
+    await turns()
+    gate.set()
+    assert [outcome.cache for outcome in await asyncio.gather(*tasks)] == ["miss", "joined"]
+    assert work.started == 1
+
+
+@pytest.mark.parametrize("kind", ["value", "stream"])
+async def test_a_call_that_may_be_stored_is_stored_also_when_it_joins_one_that_may_not(kind):
+    gate, shelf = asyncio.Event(), Shelf()
+    path, work, source = CallPath(cache=shelf), Work(gate=gate), Source(b"a", b".", gated=True)
+
+    def ask(cache):
+        return path.run(call(work, cache=cache)) if kind == "value" else read(path, source, cache=cache)
+
+    tasks = [asyncio.create_task(ask(cache)) for cache in (False, True, True)]
+    await turns()
+    gate.set()
+    source.gate.release()
+    source.gate.release()
+    await asyncio.gather(*tasks)
+    assert work.started + source.opened == 1
+    assert [record.payload for record in shelf.records.values()] == [b"value" if kind == "value" else b"a."]
+
+
+def test_a_loop_that_is_closed_over_calls_leaves_nothing_behind():
+    path = CallPath(cache=Shelf())
+
+    async def leave_in_flight():
+        forever = Work(gate=asyncio.Event())
+        tasks = [
+            asyncio.ensure_future(path.run(call(forever))),
+            asyncio.ensure_future(read(path, Source(b"a.", gated=True))),
+        ]
+        await turns()
+        return tasks
+
+    loop = asyncio.new_event_loop()
+    left = loop.run_until_complete(leave_in_flight())
+    assert len(path._flights) == len(path._tapes) == 1
+    running = [*left, *asyncio.all_tasks(loop)]
+    loop.close()
+
+    async def after():
+        assert (await path.run(call(Work(), cache=False))).value == "value"
+        assert await read(path, Source(b"a."), cache=False) == ("bypass", b"a.")
+
+    asyncio.run(after())
+    assert len(path._flights) == len(path._tapes) == 0
+    for task in running:  # nothing else ends them
+        task._log_destroy_pending = False
+        with contextlib.suppress(RuntimeError):
+            task.get_coro().close()
+
+
+# -- what a call does not fail for
+
+
+class Failing(Shelf):
+    """A tier of a user's own, with all that a tier may have, which raises."""
+
+    async def get(self, key):
+        raise OSError("secret")
+
+    async def put(self, key, record, ttl=None):
+        raise OSError("secret")
+
+    def peek(self, key):
+        raise OSError("secret")
+
+    async def lease(self, key, owner, seconds, *, unless_stored=True):
+        raise OSError("secret")
+
+    async def renew(self, key, owner, seconds):
+        raise OSError("secret")
+
+    async def release(self, key, owner, *, void=False):
+        raise OSError("secret")
+
+
+async def test_neither_an_observer_nor_a_tier_nor_a_codec_fails_a_call_and_each_is_told_once(caplog):
+    def observer(event):
+        raise OSError("secret")
+
+    def encode(value):
+        raise OSError("secret")
+
+    path = CallPath(cache=Failing(), observer=observer, retry=Retry(attempts=2, base=0.0))
+    for _ in range(2):
+        work = Work(ModelConnectionError("gone"), "value")
+        assert (await path.run(call(work, encode=encode))).value == "value"
+        assert path.peek(stream(Source())) is None
+        assert await read(path, Source(b"a.")) == ("miss", b"a.")
+    with pytest.raises(ValueError, match="no"):
+        await path.run(call(Work(ValueError("no"))))
+    told = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert sorted(told) == [
+        "a cache tier failed, which counts as a miss",
+        "a cache tier failed, which counts as having no leases",
+        "an observer failed",
+        "what a call gave could not be stored",
+    ]
+    assert "secret" not in caplog.text

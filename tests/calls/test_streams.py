@@ -250,5 +250,5 @@ async def test_a_cache_that_raises_is_a_miss(caplog):
     path = CallPath(cache=Broken())
     assert await read(path, Source(b"a.")) == ("miss", b"a.")
     assert (await path.run(call(Work()))).cache == "miss"
-    assert caplog.text.count("a cache tier failed, which counts as a miss: OSError") == 4
+    assert caplog.text.count("a cache tier failed, which counts as a miss: OSError") == 1  # told once
     assert "secret" not in caplog.text

@@ -245,7 +245,7 @@ async def test_a_stale_answer_is_served_and_made_anew_behind_the_callers_back(ma
     wish = {"extensions": {"hotloop": {"ttl": 60, "stale": 600}}}
     with Faulty(lambda _: whole(answer("chat", f"{next(number)}"))) as server:
         client, url = make(cache=cache), server.root + CHAT
-        client._transport._body.core.path._clock = hotloop.calls.Clock(epoch=lambda: now[0])
+        client._transport._body.core.path._records._clock = hotloop.calls.Clock(epoch=lambda: now[0])
 
         async def text(**options):
             response = await client.post(url, json=ask("chat"), **options)

@@ -665,3 +665,14 @@ if sys.platform == "linux":
         async with pipeline(stop) as pipe:
             with pytest.raises(KeyboardInterrupt):
                 await pipe.run(ToolCall("stop", "{}"))
+
+
+async def test_a_tool_that_raises_what_ends_a_coroutine_fails_by_itself():
+    @tool
+    async def ends() -> str:
+        """End oddly."""
+        raise GeneratorExit("odd")
+
+    async with ToolPipeline(ToolRegistry([ends])) as pipeline:
+        result = await pipeline.run(ToolCall("ends", {}))
+    assert "GeneratorExit: odd" in str(result.error)

@@ -26,7 +26,7 @@ class Attempts:
         observer: hears of each retry.
     """
 
-    def __init__(self, retry: Retry, sleep: Callable[[float], Awaitable[None]], observer: Observer | None) -> None:
+    def __init__(self, retry: Retry, sleep: Callable[[float], Awaitable[None]], observer: Observer) -> None:
         self._retry = retry
         self._budget = Budget(retry)
         self._sleep = sleep
@@ -44,8 +44,7 @@ class Attempts:
                 delay = self._retry.delay(error, number, repeatable=call.repeatable) if retries else None
                 if delay is None or not self._budget.withdraw():
                     raise
-                if self._observer is not None:
-                    self._observer(CallRetried(call.kind, call.name, number, delay, brief(error), call.id))
+                self._observer(CallRetried(call.kind, call.name, number, delay, brief(error), call.id))
             await self._sleep(delay)
             number += 1
 

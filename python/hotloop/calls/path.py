@@ -11,33 +11,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..cache.base import Cache, Hit, Nearest, Record
-from ..errors import CacheError
-from ..observe.events import CacheState, CallFinished, CallStarted, Observer
+from ..observe.events import CacheState, CallFinished, CallStarted, Event, Observer
 from .attempts import Attempts, brief
 from .breaker import Breaking
 from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
 from .chunks import chain, once
+from .forgiven import Forgiven
 from .gate import Gate
 from .leases import Leases
 from .limits import Limits
+from .records import Records
 from .retry import Retry
-from .singleflight import Flights, Tape, abandon
+from .singleflight import Flights, Place, Tape, abandon, forget_closed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Hashable
+
+    from ..cache.base import Cache
 
 __all__ = ["CallPath"]
 
 T = TypeVar("T")
 
-_FRESH_UNTIL = "fresh-until"  # in a record's meta: when it turns stale, in seconds since the epoch
-
-
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Done(Generic[T]):
+    """What work gave: whether its value is stored, and whether another process did it."""
+
+    value: T
+    recorded: bool
+    elsewhere: bool = False
 
 
 class CallPath:
@@ -66,16 +74,18 @@ class CallPath:
     ) -> None:
         self.cache = cache
         self.observer = observer
-        self._nearest = cache if isinstance(cache, Nearest) else None
         self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
         self._clock = clock = clock or Clock()
-        self._attempts = Attempts(self._retry, clock.sleep, observer)
+        self._forgiven = Forgiven()
+        self._records = Records(cache, clock, self._forgiven)
+        self._caches, self._reads = self._records.caches, self._records.reads
+        self._attempts = Attempts(self._retry, clock.sleep, self._tell)
         self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
-        self._leases = Leases.of(cache, clock.sleep) if single_flight else None
+        self._leases = Leases.of(cache, clock.sleep, self._forgiven) if single_flight else None
         self._flights: Flights[Any] = Flights()
-        self._tapes: dict[Hashable, Tape] = {}
-        self._renewals: dict[bytes, asyncio.Task[None]] = {}
+        self._tapes: dict[Place, Tape] = {}
+        self._renewals: dict[Place, asyncio.Task[None]] = {}
 
     # -- one value -----------------------------------------------------------------------------------------------
 
@@ -90,7 +100,7 @@ class CallPath:
         self._begin(call)
         state: CacheState = "miss" if self._caches(call) else "bypass"
         try:
-            outcome = await self._stored(call, call.decode) if self._reads(call) else None
+            outcome = await self._records.find(call, call.decode) if self._reads(call) else None
             if outcome is None:
                 value, joined = await self._worked(call)
                 outcome = Outcome(value, "joined" if joined else state)
@@ -104,33 +114,42 @@ class CallPath:
 
     async def _worked(self, call: Call[T]) -> tuple[T, bool]:
         if call.key is not None and call.policy.join and self._single_flight:
-            (value, elsewhere), joined = await self._flights.share(call.key, lambda: self._leased(call))
-            return value, joined or elsewhere
-        value, _ = await self._execute(call)
-        return value, False
+            place = self._place(call, self._flights)
+            done, joined = await self._flights.share(place, lambda: self._leased(call))
+            if not done.recorded and self._caches(call):  # joined a call that stores nothing
+                done.recorded = True
+                await self._encoded(call, done.value)
+            return done.value, joined or done.elsewhere
+        return (await self._execute(call)).value, False
 
-    async def _leased(self, call: Call[T]) -> tuple[T, bool]:
-        """Return the value of `call`, and whether another process did the work."""
+    async def _leased(self, call: Call[T]) -> _Done[T]:
         if self._leases is None or call.key is None or not self._reads(call):
-            return (await self._execute(call))[0], False
+            return await self._execute(call)
         async with self._leases.turn(call.key) as turn:
-            if turn.stored and (found := await self._stored(call, call.decode)) is not None:
-                return found.value, True
-            value, turn.recorded = await self._execute(call)
-            return value, False
+            if turn.stored and (found := await self._records.find(call, call.decode)) is not None:
+                return _Done(found.value, recorded=True, elsewhere=True)
+            done = await self._execute(call)
+            turn.recorded = done.recorded
+            return done
 
-    async def _execute(self, call: Call[T]) -> tuple[T, bool]:
-        """Return what the work gives, and whether that was stored."""
-
+    async def _execute(self, call: Call[T]) -> _Done[T]:
         async def attempt() -> T:
             async with self._gate.passage(call.demand):
                 return await call.run()
 
         value = await self.attempt(call, attempt)
-        payload = call.encode(value) if self._caches(call) else None
+        return _Done(value, self._caches(call) and await self._encoded(call, value))
+
+    async def _encoded(self, call: Call[T], value: T) -> bool:
+        """Store `value` and say whether there was something to store; work that is done is never lost for this."""
+        try:
+            payload = call.encode(value)
+        except Exception as error:  # noqa: BLE001 - whatever a codec may raise
+            self._forgiven("what a call gave could not be stored", error)
+            return False
         if payload is not None:
-            await self._store(call, payload, {})
-        return value, payload is not None
+            await self._records.store(call, payload, {})
+        return payload is not None
 
     # -- a stream ------------------------------------------------------------------------------------------------
 
@@ -150,7 +169,7 @@ class CallPath:
         state: CacheState = "miss" if self._caches(call) else "bypass"
         tier = None
         try:
-            stored = await self._stored(call, bytes) if self._reads(call) else None
+            stored = await self._records.find(call, bytes) if self._reads(call) else None
             if stored is not None:
                 state, tier = stored.cache, stored.tier
                 if stored.stale:
@@ -167,7 +186,7 @@ class CallPath:
                     else:
                         yield StreamOutcome(tape.read(), state, meta=opened.meta, head=opened.head)
                 finally:
-                    await self._leave(call, place, tape)
+                    await self._leave(place, tape)
             else:
                 async with AsyncExitStack() as stack:
                     opened = await self.attempt(call, lambda: stack.enter_async_context(self._live(call)))
@@ -179,11 +198,8 @@ class CallPath:
 
     def peek(self, call: StreamCall) -> StreamOutcome | None:
         """Return the stored stream of `call` where it is in this process's memory already, without waiting."""
-        if self._nearest is None or call.key is None or not (self._reads(call) and self._caches(call)):
-            return None
         start = self._clock.monotonic()
-        hit = self._nearest.peek(call.key)
-        found = None if hit is None else self._found(call, hit, bytes)
+        found = self._records.peek(call)
         if found is not None:
             self._begin(call)
             self._end(call, start, found.cache, found.tier)
@@ -220,33 +236,36 @@ class CallPath:
             async with aclosing(chain(first, opened.chunks)) as chunks:
                 yield opened._replace(chunks=chunks)
 
-    def _board(self, call: StreamCall) -> tuple[Hashable, Tape, bool]:
+    def _board(self, call: StreamCall) -> tuple[Place | None, Tape, bool]:
         """Find the tape of `call`, or start one; say where it is, and whether it was there."""
         loop = asyncio.get_running_loop()
-        place = (loop, call.key, call.share) if self._shares(call) else None
+        place = self._place(call, self._tapes, call.share) if self._shares(call) else None
         tape = self._tapes.get(place) if place is not None else None
         joined = tape is not None
         if tape is None:
-            tape = Tape()
+            tape = Tape(call)
             tape.task = loop.create_task(self._record(call, tape))
             if place is not None:
+                forget_closed(self._tapes)
                 self._tapes[place] = tape
                 tape.task.add_done_callback(lambda _: self._lift(place, tape))
+        elif self._caches(call) and not self._caches(tape.call):
+            tape.call = call  # joined a call that stores nothing
         tape.readers += 1
         return place, tape, joined
 
-    async def _leave(self, call: StreamCall, place: Hashable, tape: Tape) -> None:
+    async def _leave(self, place: Place | None, tape: Tape) -> None:
         tape.readers -= 1
         if not tape.readers:
             self._lift(place, tape)  # whoever asks from now on starts anew
             if not tape.ended:
                 await abandon(tape.task)
-                await self._keep(call, tape)  # readers that know the end mark go before the end
+                await self._keep(tape)  # readers that know the end mark go before the end
             elif not tape.task.done():
                 await asyncio.wait([tape.task])  # its record is being written
 
-    def _lift(self, place: Hashable, tape: Tape) -> None:
-        if self._tapes.get(place) is tape:
+    def _lift(self, place: Place | None, tape: Tape) -> None:
+        if place is not None and self._tapes.get(place) is tape:
             del self._tapes[place]
 
     async def _record(self, call: StreamCall, tape: Tape) -> None:
@@ -255,7 +274,7 @@ class CallPath:
             await self._write(call, tape)
             return
         async with self._leases.turn(call.key) as turn:
-            found = await self._stored(call, bytes) if turn.stored else None
+            found = await self._records.find(call, bytes) if turn.stored else None
             if found is None:
                 turn.recorded = await self._write(call, tape)
             else:
@@ -290,24 +309,38 @@ class CallPath:
         if tape.ended:
             return False
         tape.end()
-        return await self._keep(call, tape)
+        return await self._keep(tape)
 
-    async def _keep(self, call: StreamCall, tape: Tape) -> bool:
-        if self._caches(call) and (opened := tape.opened) is not None:
-            payload = b"".join(tape.chunks)
-            if call.complete(payload, opened.meta):
-                await self._store(call, payload, opened.meta)
-                return True
-        return False
+    async def _keep(self, tape: Tape) -> bool:
+        call, opened = tape.call, tape.opened
+        if opened is None or not self._caches(call):
+            return False
+        payload = b"".join(tape.chunks)
+        try:
+            complete = call.complete(payload, opened.meta)
+        except Exception as error:  # noqa: BLE001 - whatever a codec may raise
+            self._forgiven("a stream could not be stored", error)
+            return False
+        if complete:
+            await self._records.store(call, payload, opened.meta)
+        return complete
+
+    def _place(self, call: Call[Any] | StreamCall, taken: Container[Place], *more: Hashable) -> Place:
+        """Where `call` is joined: those who want a new answer do not join who takes a stored one, but may be joined."""
+        place = (asyncio.get_running_loop(), call.key, call.policy.mode, *more)
+        if call.policy.mode == "use" and (renewed := (*place[:2], "refresh", *more)) in taken:
+            return renewed
+        return place
 
     # -- stale records -------------------------------------------------------------------------------------------
 
     def _renew(self, call: Call[Any] | StreamCall) -> None:
         """Make the record of `call` anew behind the caller's back, once at a time."""
-        key = call.key
-        if key is not None and key not in self._renewals:
-            task = self._renewals[key] = asyncio.get_running_loop().create_task(self.renew(call))
-            task.add_done_callback(lambda _: self._renewals.pop(key, None))
+        place = (loop := asyncio.get_running_loop(), call.key)
+        if place not in self._renewals:
+            forget_closed(self._renewals)
+            task = self._renewals[place] = loop.create_task(self.renew(call))
+            task.add_done_callback(lambda _: self._renewals.pop(place, None))
 
     async def renew(self, call: Call[Any] | StreamCall) -> None:
         """Make the record of `call` anew, or share the work of whoever does; one that fails leaves the old record."""
@@ -327,54 +360,16 @@ class CallPath:
     def _shares(self, call: StreamCall) -> bool:
         return call.key is not None and call.policy.join and self._single_flight
 
-    def _caches(self, call: Call[Any] | StreamCall) -> bool:
-        return self.cache is not None and call.key is not None and call.policy.cache and call.policy.mode != "bypass"
-
-    def _reads(self, call: Call[Any] | StreamCall) -> bool:
-        return call.policy.mode == "only" or (self._caches(call) and call.policy.mode == "use")
-
-    async def _stored(self, call: Call[Any] | StreamCall, decode: Callable[[bytes], T]) -> Any:
-        cache = self.cache
-        if self._caches(call) and cache is not None and call.key is not None:
-            hit = await _unfailing(cache.get(call.key))
-            found = None if hit is None else self._found(call, hit, decode)
-            if found is not None:
-                return found
-        if call.policy.mode == "only":
-            raise CacheError(f'{call.kind} call of {call.name}: the mode is "only" and nothing is stored for it')
-        return None
-
-    def _found(self, call: Call[Any] | StreamCall, hit: Hit, decode: Callable[[bytes], T]) -> Any:
-        """Return the outcome that a record stands for, or None where it cannot serve this call."""
-        meta, now = hit.record.meta, self._clock.epoch()
-        over = now - float(meta[_FRESH_UNTIL]) if _FRESH_UNTIL in meta else 0.0
-        if over > (call.policy.stale or 0.0):
-            return None
-        age, stale = max(0.0, now - hit.record.created), over > 0
-        if isinstance(call, StreamCall):
-            if call.fits is not None and not call.fits(meta):
-                return None
-            payload = hit.record.payload
-            outcome: Any = StreamOutcome(once(payload), "hit", hit.tier, age, stale, meta, payload=payload)
-        else:
+    def _tell(self, event: Event) -> None:
+        if self.observer is not None:
             try:
-                outcome = Outcome(decode(hit.record.payload), "hit", hit.tier, age, stale)
-            except ValueError:  # damaged: the work is done again, and its record replaces this one
-                return None
-        return outcome
-
-    async def _store(self, call: Call[Any] | StreamCall, payload: bytes, meta: Mapping[str, str]) -> None:
-        if self.cache is not None and call.key is not None:
-            now, ttl = self._clock.epoch(), call.policy.ttl
-            if ttl is not None and call.policy.stale:
-                meta = {**meta, _FRESH_UNTIL: repr(now + ttl)}
-                ttl += call.policy.stale
-            record = Record(payload, now, namespace=call.policy.namespace, meta=meta)
-            await _unfailing(self.cache.put(call.key, record, ttl))
+                self.observer(event)
+            except Exception as error:  # noqa: BLE001 - whatever an observer may raise
+                self._forgiven("an observer failed", error)
 
     def _begin(self, call: Call[Any] | StreamCall) -> None:
         if self.observer is not None:
-            self.observer(CallStarted(call.kind, call.name, call.id))
+            self._tell(CallStarted(call.kind, call.name, call.id))
 
     def _end(
         self,
@@ -387,13 +382,4 @@ class CallPath:
         if self.observer is not None:
             seconds = self._clock.monotonic() - start
             said = None if error is None else brief(error)
-            self.observer(CallFinished(call.kind, call.name, cache, seconds, tier, said, call.id))
-
-
-async def _unfailing(work: Coroutine[Any, Any, T]) -> T | None:
-    """Return what a tier answers, or None where it raises: a cache never fails a call."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001 - whatever a tier of a user's own may raise
-        _log.warning("a cache tier failed, which counts as a miss: %s", type(error).__name__)
-        return None
+            self._tell(CallFinished(call.kind, call.name, cache, seconds, tier, said, call.id))

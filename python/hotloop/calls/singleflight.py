@@ -12,11 +12,14 @@ from .call import Opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from .call import StreamOutcome
+    from .call import StreamCall, StreamOutcome
 
-__all__ = ["Flights", "Reader", "Tape", "abandon"]
+__all__ = ["Flights", "Place", "Reader", "Tape", "abandon", "forget_closed"]
 
 T = TypeVar("T")
+
+Place = tuple[Any, ...]
+"""What work is in flight, hashable: its event loop, then its name."""
 
 
 class _Flight(Generic[T]):
@@ -35,17 +38,20 @@ class Flights(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, bytes], _Flight[T]] = {}
+        self._flights: dict[Place, _Flight[T]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def share(self, key: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
-        """Return the value of the call in flight under `key`, starting `work` when there is none.
+    def __contains__(self, place: object) -> bool:
+        return place in self._flights
+
+    async def share(self, place: Place, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
+        """Return the value of the call in flight at `place`, starting `work` when there is none.
 
         Args:
-            key: names the work; equal keys must mean equal work.
-            work: makes the coroutine to run; called only when nothing is in flight under `key`.
+            place: names the running loop and the work; equal places must mean equal work.
+            work: makes the coroutine to run; called only when nothing is in flight at `place`.
 
         Returns:
             The value, and whether it came from work that was in flight already.
@@ -53,12 +59,11 @@ class Flights(Generic[T]):
         Raises:
             Exception: what the work raised, to everyone who waits for it.
         """
-        loop = asyncio.get_running_loop()
-        place = (loop, key)
         flight = self._flights.get(place)
         joined = flight is not None
         if flight is None:
-            flight = self._flights[place] = _Flight(loop.create_task(work()))
+            forget_closed(self._flights)
+            flight = self._flights[place] = _Flight(asyncio.get_running_loop().create_task(work()))
             flight.task.add_done_callback(lambda _: self._land(place, flight))
         flight.waiters += 1
         try:
@@ -69,23 +74,35 @@ class Flights(Generic[T]):
                 self._land(place, flight)  # whoever asks from now on starts anew
                 await abandon(flight.task)
 
-    def _land(self, place: tuple[asyncio.AbstractEventLoop, bytes], flight: _Flight[T]) -> None:
+    def _land(self, place: Place, flight: _Flight[T]) -> None:
         if self._flights.get(place) is flight:
             del self._flights[place]
         if flight.task.done() and not flight.task.cancelled():
             flight.task.exception()  # seen, also when the last waiter has just been cancelled
 
 
+def forget_closed(places: dict[Place, Any]) -> None:
+    """Forget what was under way in event loops that were closed over it: no callback of theirs will."""
+    for place in [place for place in places.copy() if place[0].is_closed()]:
+        places.pop(place, None)
+
+
 async def abandon(task: asyncio.Task[Any]) -> None:
     """Cancel `task` and return when it has ended, so that nothing runs on behind a cancelled caller."""
-    task.cancel()
-    await asyncio.wait([task])
+    if not task.get_loop().is_closed():  # else nothing runs any more
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Tape:
-    """The chunks of one stream while it comes in, for any number of readers: each gets all, in order."""
+    """The chunks of one stream while it comes in, for any number of readers: each gets all, in order.
 
-    def __init__(self) -> None:
+    Args:
+        call: as whose call the stream is stored.
+    """
+
+    def __init__(self, call: StreamCall) -> None:
+        self.call = call
         self.task: asyncio.Task[None]  # writes the tape
         self.opened: Opened | None = None
         self.stored: StreamOutcome | None = None

@@ -63,8 +63,12 @@ async def work(tool: Tool, args: Any, limit: float | None, threads: Threads) -> 
         else:
             value = await _in_thread(tool, args, threads)
         return Done(value, content_of(value))
-    except (ToolError, KeyboardInterrupt, GeneratorExit):
+    except (ToolError, KeyboardInterrupt):
         raise
+    except GeneratorExit as error:
+        if not _runs():  # this coroutine is being closed
+            raise
+        raise _failure(tool.name, error) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -98,6 +102,14 @@ async def _within(limit: float, tool: Tool, args: Any, threads: Threads) -> Any:
         )
         raise ToolTimeoutError(f"{tool.name} took longer than {limit:g} s and {fate}") from late
     return value
+
+
+def _runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _failure(name: str, error: BaseException) -> ToolError:
