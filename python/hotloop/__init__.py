@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from .pipeline import Priority, ToolPipeline, ToolResult
     from .toolcall import ToolCall
-    from .tools import Tool, ToolRegistry, tool
+    from .tools import Batch, Tool, ToolRegistry, tool
 
 _HOMES = {
     "_core": (
@@ -68,7 +68,7 @@ _HOMES = {
     "llm": "ClientMetrics Done LLMClient Reply TextDelta ToolCallDelta ToolCallEnd ToolCallStart Usage",
     "pipeline": "Priority ToolPipeline ToolResult",
     "toolcall": "ToolCall",
-    "tools": "Tool ToolRegistry tool",
+    "tools": "Batch Tool ToolRegistry tool",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -76,6 +76,7 @@ __all__ = [  # the same names again: type checkers and linters read only a liter
     "Agent",
     "AgentError",
     "AsyncHotTransport",
+    "Batch",
     "Buffer",
     "BufferPool",
     "Cache",

@@ -16,6 +16,7 @@ from hotloop.toolcall import ToolCall
 from hotloop.tools import ToolRegistry, workspace_tools
 from hotloop.tools.workspace.text import MAX_CHARS
 from support.hands import Hands
+from support.settled import settle
 
 
 @pytest.fixture
@@ -405,9 +406,10 @@ async def test_through_the_pipeline_reads_are_kept_until_the_file_changes(place)
             result = await pipe.run(ToolCall("read_file", '{"path": "README.md"}'))
             return result.content, result.cached
 
+        settle(pipe)
         assert [await read(), await read()] == [("# Read me\n", False), ("# Read me\n", True)]
-        (place / "README.md").write_text("# Reed me\n")
-        assert await read() == ("# Reed me\n", False)
+        (place / "README.md").write_text("# Read me!\n")
+        assert await read() == ("# Read me!\n", False)
         refused = await pipe.run(ToolCall("read_file", '{"path": "../secret"}'))
         assert refused.content == "Error: ../secret lies outside the workspace"
 
@@ -416,6 +418,7 @@ async def test_kept_reads_are_found_by_another_process_and_not_in_another_worksp
     cache = MemoryCache()
     for root, cached in ((place, False), (place, True)):
         async with ToolPipeline(ToolRegistry(workspace_tools(root)), cache=cache) as pipe:
+            settle(pipe)
             assert (await pipe.run(ToolCall("read_file", '{"path": "README.md"}'))).cached is cached
     (place / "src" / "README.md").write_text("other\n")
     async with ToolPipeline(ToolRegistry(workspace_tools(place / "src")), cache=cache) as pipe:

@@ -48,6 +48,12 @@ class AsyncPipelineConfig(Section):
 
     max_concurrency: int = setting(8, "Tool calls that run at once.", low=1, high=1024)
     timeout: float | None = setting(None, "Seconds that a tool call may take.", low=0.001, high=_DAY)
+    cancel_grace: float = setting(
+        5.0, "Seconds that an async tool may go on after its cancellation before it is given up.", low=0.0, high=_DAY
+    )
+    max_argument_chars: int = setting(
+        8 * _MIB, "Characters of JSON that the arguments of one call may have.", low=1, high=_TIB
+    )
     dedupe: bool = setting(True, "Whether identical calls of tools without effects share one execution.")
     overlap_undeclared: bool | None = setting(
         None,

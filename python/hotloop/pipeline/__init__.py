@@ -1,7 +1,8 @@
-"""Runs what an agent does: scheduling by what calls touch, priorities, timeouts, results."""
+"""Runs what an agent does: scheduling by what calls touch, priorities, timeouts, batches, results that are kept."""
 
+from .metrics import Distribution, PipelineMetrics
 from .pipeline import ToolPipeline
 from .queue import Priority
-from .result import PipelineMetrics, ToolResult
+from .result import ToolResult
 
-__all__ = ["PipelineMetrics", "Priority", "ToolPipeline", "ToolResult"]
+__all__ = ["Distribution", "PipelineMetrics", "Priority", "ToolPipeline", "ToolResult"]

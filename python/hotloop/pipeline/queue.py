@@ -1,4 +1,4 @@
-"""Which call goes next: places for a fixed number, priorities with ageing."""
+"""Which call goes next: places for a fixed number, limits of their own for some, priorities with ageing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from enum import IntEnum
 
-__all__ = ["Places", "Priority"]
+__all__ = ["Limit", "Limits", "Places", "Priority"]
 
 
 class Priority(IntEnum):
@@ -22,11 +22,35 @@ PATIENCE = 8
 """How many calls may start before the first waiting one of a lower priority, before it has a turn of its own."""
 
 
+class Limit:
+    """How many calls of one tool, or on one resource, may run at once."""
+
+    __slots__ = ("count", "free")
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"a limit of {count} calls at once would let none run; it must be at least 1")
+        self.count = count
+        self.free = count
+
+    def resize(self, count: int) -> None:
+        """Change the number; calls above a smaller one end in their own time."""
+        self.free += count - self.count
+        self.count = count
+
+
+Limits = tuple[Limit, ...]
+"""The limits that a call is under, beside the number of places."""
+
+_Turn = tuple[int, "asyncio.Future[None]"]
+
+
 class Places:
     """A number of places; calls that find none wait in the order of their priority, then of their coming.
 
-    A priority that was passed over `PATIENCE` times has the next turn, so that a stream of urgent calls cannot starve
-    the others. Ageing counts turns rather than seconds: the order depends on nothing but the calls.
+    A call may be under further limits; while one of them is reached, others pass it. A priority that was passed over
+    `PATIENCE` times has the next turn, so that a stream of urgent calls cannot starve the others. Ageing counts turns
+    rather than seconds: the order depends on nothing but the calls.
 
     Args:
         count: how many calls may run at once.
@@ -37,58 +61,90 @@ class Places:
             raise ValueError(f"max_concurrency is {count}; it must be at least 1")
         self.count = count
         self.free = count
+        self.peak = 0
         self.waiting = 0
-        self._lanes: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Priority)
+        self._number = 0
+        # a queue for each priority and set of limits: who is first in it goes as soon as any of it can
+        self._lanes: tuple[dict[Limits, deque[_Turn]], ...] = tuple({} for _ in Priority)
         self._passed = [0] * len(Priority)
 
-    def try_take(self) -> bool:
-        """Take a place if one is free; nobody waits then, for a place that is given back goes to who waits."""
-        if self.free:
-            self.free -= 1
-            return True
-        return False
+    def try_take(self, limits: Limits = ()) -> bool:
+        """Take a place if one is free; whoever waits then, waits for a limit that is reached."""
+        if self.free <= 0:
+            return False
+        for limit in limits:
+            if limit.free <= 0:
+                return False
+        if limits:
+            for limit in limits:
+                limit.free -= 1
+        self.free -= 1
+        if self.count - self.free > self.peak:
+            self.peak = self.count - self.free
+        return True
 
-    async def take(self, priority: Priority) -> None:
+    async def take(self, priority: Priority, limits: Limits = ()) -> None:
         """Take a place, after waiting for one."""
-        if self.try_take():
+        if self.try_take(limits):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lanes[priority].append(turn)
+        self._number += 1
+        self._lanes[priority].setdefault(limits, deque()).append((self._number, turn))
         self.waiting += 1
         try:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self.give()  # the turn had come, but nobody is there to use it
+                self.give(limits)  # the turn had come, but nobody is there to use it
             raise
         finally:
             self.waiting -= 1
 
-    def give(self) -> None:
-        """Give a place back: to the next that waits, or to nobody."""
-        turn = self._next()
-        if turn is None:
-            self.free += 1
-        else:
+    def give(self, limits: Limits = ()) -> None:
+        """Give a place back: to the next that waits and may go, or to nobody."""
+        self.free += 1
+        for limit in limits:
+            limit.free += 1
+        if self.waiting:
+            self._call()
+
+    def resize(self, count: int) -> None:
+        """Change the number of places; calls above a smaller one end in their own time."""
+        self.free += count - self.count
+        self.count = count
+        self._call()
+
+    def _call(self) -> None:
+        while self.free > 0 and (found := self._next()) is not None:
+            limits, turn = found
+            self.try_take(limits)
             turn.set_result(None)
 
-    def _next(self) -> asyncio.Future[None] | None:
-        if not self.waiting:
+    def _next(self) -> tuple[Limits, asyncio.Future[None]] | None:
+        ready = {priority: limits for priority in _URGENT_FIRST if (limits := self._first(priority)) is not None}
+        if not ready:
             return None
-        for lane in self._lanes:
-            while lane and lane[0].done():
-                lane.popleft()  # cancelled while it waited
-        filled = [priority for priority in _URGENT_FIRST if self._lanes[priority]]
-        if not filled:
-            return None
-        chosen = max(filled, key=self._passed.__getitem__)
+        chosen = max(ready, key=self._passed.__getitem__)
         if self._passed[chosen] < PATIENCE:
-            chosen = filled[0]
+            chosen = next(iter(ready))
         self._passed[chosen] = 0
-        for priority in filled:
+        for priority in ready:
             if priority < chosen:
                 self._passed[priority] += 1
-        return self._lanes[chosen].popleft()
+        limits = ready[chosen]
+        return limits, self._lanes[chosen][limits].popleft()[1]
+
+    def _first(self, priority: Priority) -> Limits | None:
+        """Return the limits of the call of this priority that came first, of those that may go."""
+        lanes, found, earliest = self._lanes[priority], None, self._number + 1
+        for limits, lane in list(lanes.items()):
+            while lane and lane[0][1].done():
+                lane.popleft()  # cancelled while it waited
+            if not lane:
+                del lanes[limits]
+            elif lane[0][0] < earliest and all(limit.free > 0 for limit in limits):
+                found, earliest = limits, lane[0][0]
+        return found
 
 
 _URGENT_FIRST = tuple(reversed(Priority))

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ToolError
 
@@ -19,11 +19,24 @@ Ended = tuple[Any, BaseException | None]
 """What a function returned, or what it raised."""
 
 
-class _Job:
-    __slots__ = ("abandoned", "context", "ended", "func", "loop", "owner")
+class Late(Protocol):
+    """Whoever wants to know about a thread that runs on."""
 
-    def __init__(self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop, owner: Threads) -> None:
+    abandoned: bool
+    """Whether it does."""
+
+    def late(self) -> None:
+        """Hear that it has ended after all."""
+
+
+class _Job:
+    __slots__ = ("abandoned", "caller", "context", "ended", "func", "loop", "owner")
+
+    def __init__(
+        self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop, owner: Threads, caller: Late | None
+    ) -> None:
         self.func = func
+        self.caller = caller
         self.loop = loop
         self.owner = owner
         self.abandoned = False
@@ -66,22 +79,26 @@ class Threads:
     def __init__(self, max_abandoned: int) -> None:
         self.abandoned = 0
         self.live = 0
-        self._max_abandoned = max_abandoned
+        self.max_abandoned = max_abandoned
         self._idle: list[_Worker] = []
         self._closed = False
 
-    async def run(self, func: Callable[[], Any]) -> Ended:
-        """Run `func` in a thread, in a copy of the caller's context, and return how it ended.
+    async def run(self, func: Callable[[], Any], caller: Late | None = None) -> Ended:
+        """Run `func` in a thread, in a copy of the current context, and return how it ended.
+
+        Args:
+            func: what to run.
+            caller: is told where the thread must be abandoned, and when it ends then.
 
         Raises:
             ToolError: too many threads that cannot be stopped are still running.
         """
-        if self.abandoned >= self._max_abandoned:
+        if self.abandoned >= self.max_abandoned:
             raise ToolError(
                 f"{self.abandoned} calls that ran out of time or were cancelled still hold their threads, which cannot "
                 "be stopped; no more are started until one of them ends"
             )
-        job = _Job(func, asyncio.get_running_loop(), self)
+        job = _Job(func, asyncio.get_running_loop(), self, caller)
         if self._idle:
             worker = self._idle.pop()
         else:
@@ -93,12 +110,16 @@ class Threads:
         except asyncio.CancelledError:
             job.abandoned = True  # where its thread has not come to it yet, it never starts
             self.abandoned += 1
+            if caller is not None:
+                caller.abandoned = True
             raise
 
     def finished(self, worker: _Worker, job: _Job, ended: Ended) -> None:
         """Take a thread back; called on the loop of its job."""
         if job.abandoned:
             self.abandoned -= 1
+            if job.caller is not None:
+                job.caller.late()
         else:
             job.ended.set_result(ended)
         if self._closed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -10,29 +9,38 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from ..tools.effects import ANYTHING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..tools.effects import Access
 
-__all__ = ["Version", "Versions"]
+__all__ = ["Version", "Versions", "Way"]
 
 Version = list[list[str | int]]
 
-_RACY_NS = 2_000_000_000
-"""A file that changed this recently may change again under the same time stamp, as in git's index; then its content
-counts. Two seconds is the coarsest clock of the file systems in use (FAT)."""
+Way = tuple[tuple[int, ...], ...]
+"""The state of all folders, links and files on the ways to what a call reads."""
 
-_CONTENT_LIMIT = 4 << 20
-"""Bytes of a file that is read to tell its version; a larger one has none while its time stamp is in doubt."""
+_COARSE_NS = 2_000_000_000
+"""Two changes that are nearer in time may have one time stamp, on the coarsest file systems in use."""
+
+_FINE_NS = 30_000_000
+"""The same where stamps are fine: they follow the kernel's clock, which ticks every 10 ms or more often."""
+
+_TICK_NS = 10_000_000
+
+_MAX_LINKS = 40
 
 
 class Versions:
     """Tells the version of what a call reads, and counts what calls write.
 
-    A file's version is its identity, size and time stamps and, when these are too fresh to be trusted, its content.
-    Another program's change is seen as well as our own. A name's version is a counter that writes through this
-    pipeline bump, and good in this process only.
+    A file's version is its device, number, size and time stamps. The system sets the stamp of the last change (ctime)
+    whenever the content or the other stamps change, also when a program sets those back; nothing can set it back but
+    the clock. A file that was changed so lately that a further change might have the same stamp has no version.
+    A name's version is a counter that writes through this pipeline bump, and good in this process only.
 
     Args:
         now: the time since the epoch in nanoseconds; replaced in tests.
@@ -42,15 +50,34 @@ class Versions:
         self._now = now
         self._owner = uuid4().hex
         self._writes: Counter[str] = Counter()
+        self._writing: Counter[str] = Counter()
         self._any_write = 0
+        self._any_writing = 0
 
-    def written(self, access: Access) -> None:
-        """Note that a call which writes begins or ends: what is read meanwhile must not be taken for what is there."""
+    def begin(self, access: Access) -> None:
+        """Note that a call which writes begins: until it ends, what it names has no version."""
+        if access is ANYTHING:
+            self._any_write += 1
+            self._any_writing += 1
+        else:
+            self._count(access, 1)
+
+    def end(self, access: Access) -> None:
+        """Note that a call which writes has ended."""
+        if access is ANYTHING:
+            self._any_write += 1
+            self._any_writing -= 1
+        else:
+            self._count(access, -1)
+
+    def _count(self, access: Access, step: int) -> None:
         for place in access.writes:
             if not place:
                 self._any_write += 1
+                self._any_writing += step
             elif place[0] == "name":
                 self._writes[place[1]] += 1
+                self._writing[place[1]] += step
 
     def of(self, access: Access) -> Version | None:
         """Return the version of what `access` reads; None where it has none that can be trusted."""
@@ -60,7 +87,10 @@ class Versions:
                 return None
             kind, *parts = place
             if kind == "name":
-                version.append([parts[0], self._owner, self._writes[parts[0]], self._any_write])
+                name = parts[0]
+                if self._writing[name] or self._any_writing:
+                    return None
+                version.append([name, self._owner, self._writes[name], self._any_write])
                 continue
             path = os.path.join(*parts)  # noqa: PTH118 - no object for each look
             found = self._file(path)
@@ -69,6 +99,21 @@ class Versions:
             version.append([path, *found])
         return version
 
+    def way(self, access: Access) -> Way | None:
+        """Return the state of everything on the ways to what `access` reads; None while it is in doubt.
+
+        Equal states before and after a read mean that the ways led to the same file all the time, also where a link
+        or a folder was exchanged and put back.
+        """
+        state: list[tuple[int, ...]] = []
+        now = self._now()
+        for path in access.paths:
+            for facts in _walk(path):
+                if facts is None or self._is_fresh(facts, now):
+                    return None
+                state.append(_numbers(facts))
+        return tuple(state)
+
     def _file(self, path: str) -> list[str | int] | None:
         try:
             facts = os.lstat(path)
@@ -76,27 +121,44 @@ class Versions:
             return ["absent"]
         except (OSError, ValueError):
             return None
-        if not stat.S_ISREG(facts.st_mode):
+        # A tree has no version: to tell one costs a look at every file in it, which a search natively does as fast.
+        if not stat.S_ISREG(facts.st_mode) or self._is_fresh(facts, self._now()):
             return None
-        version: list[str | int] = [
-            str(number) for number in (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-        ]
-        if max(facts.st_mtime_ns, facts.st_ctime_ns) > self._now() - _RACY_NS:
-            digest = _content(path, facts)
-            if digest is None:
-                return None
-            version.append(digest)
-        return version
+        return [str(number) for number in _numbers(facts)]
+
+    @staticmethod
+    def _is_fresh(facts: os.stat_result, now: int) -> bool:
+        if os.name == "nt":  # there, ctime is when the file was made, so nothing tells of every change
+            return True
+        fine = facts.st_ctime_ns % _TICK_NS != 0
+        return facts.st_ctime_ns > now - (_FINE_NS if fine else _COARSE_NS)
 
 
-def _content(path: str, facts: os.stat_result) -> str | None:
-    if facts.st_size > _CONTENT_LIMIT:
-        return None
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        if not os.path.samestat(os.fstat(handle), facts):
-            return None
-        return hashlib.sha256(file.read(_CONTENT_LIMIT + 1)).hexdigest()
+def _numbers(facts: os.stat_result) -> tuple[int, ...]:
+    return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def _walk(path: str) -> list[os.stat_result | None]:
+    """Return the facts of each folder, link and file on the way to `path`; None for what cannot be told."""
+    seen: list[os.stat_result | None] = []
+    for _ in range(_MAX_LINKS):
+        parts = path.split("/")
+        for count in range(1, len(parts) + 1):
+            here = "/".join(parts[:count]) or "/"
+            try:
+                facts = os.lstat(here)
+            except (FileNotFoundError, NotADirectoryError):
+                return seen  # the folder that would hold it is the last one seen
+            except (OSError, ValueError):
+                return [None]
+            seen.append(facts)
+            if stat.S_ISLNK(facts.st_mode):
+                try:
+                    target = os.readlink(here)  # noqa: PTH115 - text is quick
+                except OSError:
+                    return [None]
+                path = os.path.join(os.path.dirname(here), target, *parts[count:])  # noqa: PTH118, PTH120 - text is quick
+                break
+        else:
+            return seen
+    return [None]

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
 
 from ..errors import HotloopError, ToolError, ToolTimeoutError
 from ..tools.content import content_of
+from .drive import DROPPED, drive
+from .printed import Printer, capture, release
+from .processes import Processes, Ticket
+from .threads import Threads
 
 if TYPE_CHECKING:
     from ..tools import Tool
-    from .threads import Threads
+    from .job import Job
+    from .metrics import Meters
+    from .threads import Late
 
-__all__ = ["Done", "decode", "encode", "work"]
+__all__ = ["Done", "Workshop", "decode", "encode", "failure", "reraise"]
+
+
+_STUCK = "runs on in its thread, which cannot be stopped; its result is lost"
 
 
 class Done(NamedTuple):
-    """What a tool returned, and what a model reads of it."""
+    """What a tool returned, and what a model reads of it; `error` where it raised what is kept like a result."""
 
     value: Any
     content: str
+    printed: str = ""
+    error: ToolError | None = None
 
 
 def encode(done: Done) -> bytes:
     """Return the bytes to store."""
+    if done.error is not None:
+        return b"e" + str(done.error).encode("utf-8", "replace")
+    if done.printed:
+        return b"p" + orjson.dumps([isinstance(done.value, str), done.content, done.printed])
     return (b"s" if isinstance(done.value, str) else b"j") + done.content.encode()
 
 
@@ -36,72 +51,147 @@ def decode(payload: bytes) -> Done:
     Raises:
         ValueError: the bytes are damaged.
     """
-    text = payload[1:].decode()
-    if payload[:1] == b"s":
-        return Done(text, text)
-    return Done(orjson.loads(text), text)
+    kind, text, printed = payload[:1], payload[1:].decode(), ""
+    if kind == b"e":
+        return Done(None, "", error=ToolError(text))
+    if kind == b"p":
+        is_text, text, printed = orjson.loads(text)
+        kind = b"s" if is_text else b"j"
+    return Done(text if kind == b"s" else orjson.loads(text), text, printed)
 
 
-async def work(tool: Tool, args: Any, limit: float | None, threads: Threads) -> Done:
-    """Call `tool` with validated arguments, on the loop or in a thread.
+class Workshop:
+    """Where calls are worked on: on the event loop, in threads, in processes.
 
     Args:
-        tool: the tool.
-        args: its arguments.
-        limit: seconds that the work may take; None for no limit.
-        threads: where sync tools run.
-
-    Raises:
-        ToolError: the tool failed; its own exception, `SystemExit` among them, is the cause.
-        KeyboardInterrupt: Ctrl-C was pressed while it ran on the loop.
+        max_abandoned: how many threads that cannot be stopped may run on before new work is refused.
+        meters: what is counted.
     """
-    try:
-        if limit is not None:
-            value = await _within(limit, tool, args, threads)
-        elif tool.is_async:
-            value = await tool.invoke(args)
-        else:
-            value = await _in_thread(tool, args, threads)
-        return Done(value, content_of(value))
-    except (ToolError, KeyboardInterrupt):
-        raise
-    except GeneratorExit as error:
-        if not _runs():  # this coroutine is being closed
+
+    def __init__(self, max_abandoned: int, meters: Meters) -> None:
+        self.threads = Threads(max_abandoned)
+        self.processes = Processes()
+        self._meters = meters
+
+    def close(self) -> None:
+        """End the threads and processes that are idle."""
+        self.threads.close()
+        self.processes.close()
+
+    async def work(self, tool: Tool, job: Job, limit: float | None, grace: float) -> Done:
+        """Call `tool` with the validated arguments of `job`.
+
+        Args:
+            tool: the tool.
+            job: its call.
+            limit: seconds that the work may take; None for no limit.
+            grace: seconds that an async tool may go on after its cancellation.
+
+        Raises:
+            ToolError: the tool failed; its own exception, `SystemExit` among them, is the cause.
+            KeyboardInterrupt: Ctrl-C was pressed while it ran on the loop.
+        """
+        token = capture(job)
+        try:
+            if tool.is_async:
+                walk: Any = drive(tool.invoke(job.args), tool.name, grace, self._meters)
+                value = await (walk if limit is None else _timed(tool.name, limit, walk, "was cancelled"))
+            elif tool.where == "process":
+                where = "was ended with its process"
+                value, text = await _timed(tool.name, limit, self._in_process(tool, job), where)
+                if text:
+                    job.write(text)
+            else:
+                walk = self._call(partial(tool.invoke, job.args), tool.name, job, grace)
+                value = await (walk if limit is None else _timed(tool.name, limit, walk, _STUCK))
+            said = "" if job.printed is None else job.printed.text()
+            return tuple.__new__(Done, (value, content_of(value), said, None))  # a third of the time of Done(...)
+        except (ToolError, KeyboardInterrupt) as error:
+            if tool.cache_errors and isinstance(error.__cause__, tool.cache_errors) and isinstance(error, ToolError):
+                return Done(None, "", error=error)
             raise
-        raise _failure(tool.name, error) from error
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        except BaseException as error:  # noqa: BLE001 - a tool may raise anything
+            if tool.cache_errors and isinstance(error, tool.cache_errors):
+                kept = failure(tool.name, error)
+                kept.__cause__ = error
+                return Done(None, "", error=kept)
+            reraise(tool.name, error)
+        finally:
+            release(token)
+
+    async def batch(self, tool: Tool, args: list[Any], limit: float | None, grace: float, job: Late) -> Any:
+        """Call the batch function of `tool` with the arguments of several calls, and return what it returns.
+
+        Raises:
+            ToolError: the function failed, or took too long.
+        """
+        func = tool.batch.func if tool.batch is not None else None
+        if func is None:
+            raise ToolError(f"{tool.name} has no batch function")
+        token = capture(Printer())
+        try:
+            if asyncio.iscoroutinefunction(func):
+                walk = drive(func(args), tool.name, grace, self._meters)
+                return await _timed(tool.name, limit, walk, "was cancelled")
+            return await _timed(tool.name, limit, self._call(partial(func, args), tool.name, job, grace), _STUCK)
+        except (ToolError, KeyboardInterrupt):
             raise
-        raise ToolError(f"{tool.name} failed: it was cancelled from inside") from error
-    except BaseException as error:
-        raise _failure(tool.name, error) from error
+        except BaseException as error:  # noqa: BLE001 - a tool may raise anything
+            reraise(tool.name, error)
+        finally:
+            release(token)
+
+    async def _call(self, func: Any, name: str, job: Late, grace: float) -> Any:
+        value, error = await self.threads.run(func, job)
+        if error is not None:
+            # An interrupt is for the main thread: one that is raised in another is the tool's own doing.
+            if isinstance(error, ToolError):
+                raise error
+            raise failure(name, error) from error
+        if asyncio.iscoroutine(value):
+            return await drive(value, name, grace, self._meters)
+        return value
+
+    async def _in_process(self, tool: Tool, job: Job) -> tuple[Any, str]:
+        ticket = Ticket()
+        try:
+            ended, error = await self.threads.run(partial(self.processes.run, tool, job.args, ticket), job)
+        except asyncio.CancelledError:
+            self.processes.kill(ticket)  # its thread ends with it
+            raise
+        if error is not None:
+            raise error
+        value: tuple[Any, str] = ended
+        return value
 
 
-async def _in_thread(tool: Tool, args: Any, threads: Threads) -> Any:
-    value, error = await threads.run(partial(tool.invoke, args))
-    if error is not None:
-        # An interrupt is for the main thread: one that is raised in another is the tool's own doing.
-        raise error if isinstance(error, ToolError) else _failure(tool.name, error) from error
-    return await value if asyncio.iscoroutine(value) else value
-
-
-async def _within(limit: float, tool: Tool, args: Any, threads: Threads) -> Any:
+async def _timed(name: str, limit: float | None, walk: Any, fate: str) -> Any:
+    if limit is None:
+        return await walk
     scope = asyncio.timeout(limit)
     late: BaseException | None = None
     try:
         async with scope:
-            value = await (tool.invoke(args) if tool.is_async else _in_thread(tool, args, threads))
+            return await walk
     except TimeoutError as error:
         if not scope.expired():
             raise
         late = error
-    if scope.expired():  # also when it held on to its cancellation and came back with something, too late
-        fate = (
-            "was cancelled" if tool.is_async else "runs on in its thread, which cannot be stopped; its result is lost"
-        )
-        raise ToolTimeoutError(f"{tool.name} took longer than {limit:g} s and {fate}") from late
-    return value
+    if late.__cause__ is not None and DROPPED in late.__cause__.args:
+        fate = "went on after it was cancelled, so it was given up"
+    raise ToolTimeoutError(f"{name} took longer than {limit:g} s and {fate}") from late
+
+
+def reraise(name: str, error: BaseException) -> NoReturn:
+    """Raise what a tool raised as the error of its call; a cancellation of the caller stays one."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise error
+        raise ToolError(f"{name} failed: it was cancelled from inside") from error
+    if isinstance(error, GeneratorExit) and not _runs():  # the coroutine is being closed
+        raise error
+    raise failure(name, error) from error
 
 
 def _runs() -> bool:
@@ -112,7 +202,8 @@ def _runs() -> bool:
     return True
 
 
-def _failure(name: str, error: BaseException) -> ToolError:
+def failure(name: str, error: BaseException) -> ToolError:
+    """Return what a tool raised as the error of its call."""
     if isinstance(error, HotloopError):
         return ToolError(str(error))
     text = str(error)

@@ -1,6 +1,7 @@
 """What an agent does: tools, what they touch, and where they are looked up."""
 
 from .approval import Approval, Approver, Decision, Question
+from .batch import Batch
 from .effects import Access, Effect, Touches
 from .registry import RegistryStats, ToolRegistry
 from .source import ToolSource
@@ -11,6 +12,7 @@ __all__ = [
     "Access",
     "Approval",
     "Approver",
+    "Batch",
     "Decision",
     "Effect",
     "Question",

@@ -14,6 +14,9 @@ from ..errors import ToolError
 __all__ = ["content_of"]
 
 
+_BYTES = (bytes, bytearray, memoryview)
+
+
 def content_of(value: Any) -> str:
     """Return `value` as text for a model.
 
@@ -25,7 +28,7 @@ def content_of(value: Any) -> str:
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         try:
             return bytes(value).decode()
         except UnicodeDecodeError as error:

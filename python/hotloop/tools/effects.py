@@ -37,10 +37,11 @@ Place = tuple[str, ...]
 
 
 class Access(NamedTuple):
-    """The places that one call reads and writes."""
+    """The places that one call reads and writes, and the paths that it reads as they were given, links and all."""
 
     reads: tuple[Place, ...] = ()
     writes: tuple[Place, ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 NOTHING = Access()
@@ -66,15 +67,24 @@ def access(effect: Effect | None, touched: Touches | Iterable[Resource] | None) 
     if isinstance(touched, Touches):
         if effect == "read" and tuple(touched.writes):
             raise TypeError("it writes resources, but its effect is declared as read")
-        return Access(_places(touched.reads), _places(touched.writes))
-    places = _places(touched)
-    return Access(reads=places) if effect == "read" else Access(writes=places)
+        reads = _listed(touched.reads)
+        return Access(_places(reads), _places(_listed(touched.writes)), _paths(reads))
+    resources = _listed(touched)
+    if effect == "read":
+        return Access(_places(resources), (), _paths(resources))
+    return Access(writes=_places(resources))
 
 
-def _places(resources: Iterable[Resource]) -> tuple[Place, ...]:
-    if isinstance(resources, str | PurePath):
-        resources = (resources,)
+def _listed(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    return (resources,) if isinstance(resources, str | PurePath) else tuple(resources)
+
+
+def _places(resources: tuple[Resource, ...]) -> tuple[Place, ...]:
     return tuple(_place(resource) for resource in resources)
+
+
+def _paths(resources: tuple[Resource, ...]) -> tuple[str, ...]:
+    return tuple(os.path.join(os.getcwd(), path) for path in resources if isinstance(path, PurePath))  # noqa: PTH109, PTH118
 
 
 def _place(resource: Any) -> Place:

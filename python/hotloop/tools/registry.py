@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import HotCache
@@ -61,15 +62,29 @@ class ToolRegistry:
         self._tools: dict[str, Tool] = {}
         self._aliases: dict[str, str] = {}
         self._spellings: dict[str, Tool | None] = {}
-        size = (config or Config()).tool_registry.cache_size
-        self._hot: HotCache | None = HotCache(size) if size else None
+        self._settings = (config or Config()).tool_registry
+        self._hot: HotCache | None = None
+        self._past = RegistryStats(0, 0, 0, 0, 0, 0, 0)  # the counts of the hot caches before this one
         self._misses = 0
         self._sources: dict[ToolSource, tuple[tuple[Tool, ...], list[str]]] = {}
+        self.configure()
         for item in tools:
             if isinstance(item, ToolSource):
                 self.add_source(item)
             else:
                 self.add(item)
+
+    def configure(self, **settings: object) -> None:
+        """Change settings of the section `tool_registry`, from the next look-up on: `configure(cache_size=16)`.
+
+        Raises:
+            ConfigError: there is no such setting, or its value is not allowed.
+        """
+        changed = Config().replace(tool_registry={**asdict(self._settings), **settings}).tool_registry
+        self._past = self.stats()
+        self._misses = 0
+        self._settings = changed
+        self._hot = HotCache(changed.cache_size) if changed.cache_size else None
 
     def add(self, item: Tool | Callable[..., Any], *, aliases: Iterable[str] = ()) -> Tool:
         """Add a tool, or make one of a callable, and return it.
@@ -210,11 +225,18 @@ class ToolRegistry:
 
     def stats(self) -> RegistryStats:
         """Return what it holds and how look-ups were answered since it was made."""
-        counts = (len(self._tools), len(self._aliases))
+        past, counts = self._past, (len(self._tools), len(self._aliases))
         if self._hot is None:
-            return RegistryStats(*counts, 0, self._misses, 0, 0, 0)
+            return RegistryStats(*counts, past.hits, past.misses + self._misses, past.evictions, 0, 0)
         hot = self._hot.stats()
-        return RegistryStats(*counts, hot.hits, hot.misses, hot.evictions, hot.size, hot.capacity)
+        return RegistryStats(
+            *counts,
+            past.hits + hot.hits,
+            past.misses + hot.misses,
+            past.evictions + hot.evictions,
+            hot.size,
+            hot.capacity,
+        )
 
 
 def _spelling(name: str) -> str:

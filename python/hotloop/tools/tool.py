@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +15,8 @@ from typing_extensions import ParamSpec, TypeVar
 from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
 from .approval import Approval, reason_to_ask
 from .callables import by_name, is_async, local_names, name_of
-from .effects import EFFECTS, NOTHING, Access, Effect, Resources, access
+from .declaration import check_declaration, check_importable
+from .effects import NOTHING, Access, Effect, Resources, access
 from .identity import identity_of
 from .schema import Spec, explain, spec_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..toolcall import ToolCall
+    from .batch import Batch
 
 __all__ = ["Provider", "Tool", "tool"]
 
@@ -33,8 +34,9 @@ R = TypeVar("R", default=Any)
 S = TypeVar("S", default=Any)
 
 Provider = Literal["openai", "anthropic"]
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Where = Literal["thread", "process"]
+_TEXT = (str, bytes)  # a tuple: `str | bytes` would be made anew at each call
+ErrorTypes = type[Exception] | tuple[type[Exception], ...]
 
 
 class Tool(Generic[P, R]):
@@ -49,6 +51,10 @@ class Tool(Generic[P, R]):
         timeout: how long one call may work, in seconds; None for the pipeline's own limit.
         cache_ttl: how long results are kept, in seconds; None for not at all.
         approval: whether a person is asked before a call runs: "never", "always", or a function of the call.
+        cache_errors: the exceptions that are kept as results are.
+        max_concurrency: how many of its calls may run at once; None for no limit of its own.
+        where: "process" where sync calls run in a process of their own, "thread" elsewhere.
+        batch: runs the calls that gather; None where each runs alone.
         is_async: whether the function is a coroutine function, and runs on the event loop rather than in a thread.
         is_static: whether it is a static method, which takes no object.
     """
@@ -64,49 +70,36 @@ class Tool(Generic[P, R]):
         timeout: float | None = None,
         cache_ttl: float | None = None,
         approval: Approval = "never",
+        cache_errors: ErrorTypes = (),
+        max_concurrency: int | None = None,
+        where: Where = "thread",
+        batch: Batch | None = None,
         namespace: Mapping[str, Any] | None = None,
         spec: Spec | None = None,
     ) -> None:
         self.func = func
+        self._untyped: Any = func
         self.name = name if name is not None else name_of(func)
         self.effect = effect
         self.timeout = timeout
         self.cache_ttl = cache_ttl
         self.approval = approval
+        self.cache_errors = cache_errors if isinstance(cache_errors, tuple) else (cache_errors,)
+        self.max_concurrency = max_concurrency
+        self.where = where
+        self.batch = batch
         self._description = description
         self._resources = resources
         self._namespace = namespace
         self.is_static = False
         self._is_method = False
-        self._check()
+        check_declaration(self, resources)
         self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
         self.is_async = is_async(func)
         self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
+        if where == "process":
+            check_importable(self)
         functools.update_wrapper(cast("Any", self), func, updated=())
-
-    def _check(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ToolDefinitionError(
-                f"{self.name!r} cannot be the name of a tool: 1 to 64 letters, digits, _ and -; give one with name="
-            )
-        if self.effect is not None and self.effect not in EFFECTS:
-            raise ToolDefinitionError(f"{self.name}: effect is {self.effect!r}; it must be one of {', '.join(EFFECTS)}")
-        if self.approval not in ("never", "always") and not callable(self.approval):
-            raise ToolDefinitionError(
-                f"{self.name}: approval is {self.approval!r}; it must be never, always or a function of the call"
-            )
-        for field in ("timeout", "cache_ttl"):
-            value = getattr(self, field)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ToolDefinitionError(f"{self.name}: {field} is {value!r}; it must be a number of seconds above 0")
-        if self._resources is not None and self.effect not in ("read", "write", "external"):
-            raise ToolDefinitionError(f"{self.name}: resources= needs an effect: read, write or external")
-        if self.cache_ttl is not None and not (
-            self.effect == "pure" or (self.effect == "read" and self._resources is not None)
-        ):
-            raise ToolDefinitionError(
-                f"{self.name}: cache_ttl= needs effect='pure', or effect='read' and resources= that tell what is read"
-            )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -133,13 +126,16 @@ class Tool(Generic[P, R]):
 
     def bind(self, instance: Any) -> Self:
         """Return the tool of the method bound to `instance`."""
-        return self._with(MethodType(self.func, instance))
+        batch = self.batch and replace(self.batch, func=MethodType(self.batch.func, instance))
+        return self._with(MethodType(self.func, instance), batch)
 
     def renamed(self, name: str) -> Self:
         """Return the same tool under another name."""
-        return self._with(self.func, name, self._spec)
+        return self._with(self.func, self.batch, name, self._spec)
 
-    def _with(self, func: Callable[..., Any], name: str | None = None, spec: Spec | None = None) -> Self:
+    def _with(
+        self, func: Callable[..., Any], batch: Batch | None, name: str | None = None, spec: Spec | None = None
+    ) -> Self:
         return type(self)(
             func,
             name=name or self.name,
@@ -149,6 +145,10 @@ class Tool(Generic[P, R]):
             timeout=self.timeout,
             cache_ttl=self.cache_ttl,
             approval=self.approval,
+            cache_errors=self.cache_errors,
+            max_concurrency=self.max_concurrency,
+            where=self.where,
+            batch=batch,
             namespace=self._namespace,
             spec=spec,
         )
@@ -211,7 +211,7 @@ class Tool(Generic[P, R]):
             ToolArgumentsError: they are not JSON or do not fit, in words that a model can act on.
         """
         try:
-            if isinstance(args, str | bytes):
+            if isinstance(args, _TEXT):
                 return self._validate_json(args or "{}")
             return self._validate_python(args)
         except ValidationError as error:
@@ -229,14 +229,14 @@ class Tool(Generic[P, R]):
         if spec.is_model:
             return args
         if not spec.positional:
-            return cast("Any", self.func)(**args)  # validated against the signature
+            return self._untyped(**args)  # validated against the signature
         rest = dict(args)
         first = []
         for name in spec.positional:
             if name not in rest and not any(later in rest for later in spec.positional):
                 break
             first.append(rest.pop(name) if name in rest else spec.parameters[name].default)
-        return cast("Any", self.func)(*first, **rest)
+        return self._untyped(*first, **rest)
 
     def access(self, args: Any) -> Access:
         """Return the places that a call with these validated arguments reads and writes.
@@ -299,6 +299,10 @@ def tool(
     timeout: float | None = None,
     cache_ttl: float | None = None,
     approval: Approval | None = None,
+    cache_errors: ErrorTypes = ...,
+    max_concurrency: int | None = None,
+    where: Where = ...,
+    batch: Batch | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     func: Callable[..., Any] | None = None,
@@ -311,6 +315,10 @@ def tool(
     timeout: float | None = None,
     cache_ttl: float | None = None,
     approval: Approval | None = None,
+    cache_errors: ErrorTypes | None = None,
+    max_concurrency: int | None = None,
+    where: Where | None = None,
+    batch: Batch | None = None,
 ) -> Any:
     """Make a tool of a callable: `@tool`, `@tool(effect="read")` or `tool(func)`.
 
@@ -331,6 +339,12 @@ def tool(
             and tell their resources.
         approval: whether a person must say yes before a call runs: "never", "always", or a function that gets the call
             and returns a bool, or why the person is asked. None means never.
+        cache_errors: exceptions that are kept as results are, as `FileNotFoundError`; none where not given.
+        max_concurrency: how many of its calls may run at once; None for no limit beside the pipeline's.
+        where: "thread" for sync functions that wait, which is the default, or "process" for those that compute: a
+            process is killed when its call takes too long or is cancelled. It gets the arguments as JSON and gives the
+            result back as JSON.
+        batch: runs the calls that come within a window together, as in `batch=Batch(prices, window=0.01, size=50)`.
 
     Raises:
         ToolDefinitionError: the callable cannot be made a tool, or the declaration contradicts itself.
@@ -342,14 +356,18 @@ def tool(
         "resources": resources,
         "timeout": timeout,
         "cache_ttl": cache_ttl,
+        "approval": approval,
+        "cache_errors": cache_errors,
+        "max_concurrency": max_concurrency,
+        "where": where,
+        "batch": batch,
     }
-    if approval is not None:
-        options["approval"] = approval
+    options = {name: value for name, value in options.items() if value is not None}
     caller = sys._getframe(1)  # noqa: SLF001 - for the names that annotations written as text may use
 
     def make(target: Any) -> Tool:
         if isinstance(target, Tool):
-            if any(value is not None for value in options.values()):
+            if options:
                 raise ToolDefinitionError(f"{target.name} is a tool already; declare everything in one place")
             return target
         if isinstance(target, MethodType) and isinstance(target.__func__, Tool):

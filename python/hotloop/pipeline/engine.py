@@ -1,0 +1,258 @@
+"""Runs one call: in a place of its own, shared or stored where its effect allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..calls import Call, CallPath, Policy
+from ..errors import ToolError, ToolTimeoutError
+from ..tools.content import content_of
+from .batches import Batches
+from .keeping import SHARED, Keeping
+from .metrics import Meters, PipelineMetrics
+from .queue import Limits, Places, Priority
+from .result import ToolResult
+from .versions import Versions
+from .work import Done, Workshop, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cache.base import Cache
+    from ..config.sections import AsyncPipelineConfig
+    from ..observe.events import Observer
+    from .job import Job
+
+__all__ = ["Engine", "Terms"]
+
+_log = logging.getLogger(__name__)
+
+_new = tuple.__new__  # makes a named tuple in a third of the time, and one is made for each call
+
+
+class Terms(NamedTuple):
+    """How calls are to be run.
+
+    Attributes:
+        priority: their turn among those that wait.
+        timeout: seconds that the caller gave, for the message.
+        deadline: the loop's time when each must have ended; None for no limit.
+    """
+
+    priority: Priority
+    timeout: float | None = None
+    deadline: float | None = None
+
+
+class Engine:
+    """The machinery of one pipeline.
+
+    Args:
+        settings: the section of the configuration.
+        count: how many calls may run at once.
+        cache: the tiers that hold results.
+        observer: hears the events of the calls.
+    """
+
+    def __init__(
+        self, settings: AsyncPipelineConfig, count: int, cache: Cache | None, observer: Observer | None
+    ) -> None:
+        self.settings = settings
+        self.observer = observer
+        self.path = CallPath(cache=cache, observer=observer)
+        self.places = Places(count)
+        self.meters = Meters()
+        self.shop = Workshop(4 * count, self.meters)
+        self.versions = Versions()
+        self.keeping = Keeping(self.versions, has_cache=cache is not None)
+        self.batches = Batches(self)
+        self.active: set[asyncio.Task[Any]] = set()
+        self.closed = False
+
+    def check_open(self) -> None:
+        """Refuse to work when closed.
+
+        Raises:
+            ToolError: it is.
+        """
+        if self.closed:
+            raise ToolError("the pipeline is closed; run calls inside its `async with` block")
+
+    async def aclose(self) -> None:
+        """End what still runs, and the threads and processes."""
+        self.closed = True
+        active = (self.active | self.batches.tasks) - {asyncio.current_task()}
+        for task in active:
+            task.cancel()
+        if active:
+            await asyncio.wait(active)
+        self.shop.close()
+        if self.shop.threads.abandoned:
+            _log.warning("%d calls run on in threads, which cannot be stopped", self.shop.threads.abandoned)
+
+    # -- from a call to its result -------------------------------------------------------------------------------
+
+    async def run(self, job: Job, terms: Terms) -> ToolResult:
+        """Run a call."""
+        task = asyncio.current_task()
+        if task is None or self.closed:
+            self.check_open()
+            raise ToolError("a pipeline runs calls in a task of asyncio")
+        nested = task in self.active
+        if not nested:
+            self.active.add(task)
+        try:
+            if terms.deadline is None:
+                if self.observer is None and (job.tool is None or job.tool.effect not in SHARED):
+                    # neither stored nor joined nor watched: the path would only hand it through
+                    return self.done(job, await self.work(job, terms.priority), cached=False)
+                return await self._walk(job, terms.priority)
+            scope = asyncio.timeout_at(terms.deadline)
+            try:
+                async with scope:
+                    return await self._walk(job, terms.priority)
+            except TimeoutError as error:
+                if not scope.expired():
+                    raise
+                return self.expired(job, terms, error)
+        except ToolError as failure:
+            return self.failed(job, failure)
+        except asyncio.CancelledError:
+            self.meters.counts["cancelled"] += 1
+            if not self.closed or task.uncancel():
+                raise
+            return self.failed(job, ToolError(f"{job.call.name} was stopped: the pipeline was closed"))
+        finally:
+            if not nested:
+                self.active.discard(task)
+
+    def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
+        """Start a call that needs no task of its own, and return what calls it off; None where it needs one."""
+        return self.batches.quick(job, terms.priority, told)
+
+    async def _walk(self, job: Job, priority: Priority) -> ToolResult:
+        key, stored = self.keeping.key(job)
+        if key is None and self.observer is None:
+            return self.done(job, await self.work(job, priority), cached=False)
+        tool = job.tool
+        outcome = await self.path.run(
+            Call(
+                "tool",
+                job.call.name if tool is None else tool.name,
+                key,
+                partial(self.work, job, priority),
+                partial(self.keeping.encode, job),
+                decode,
+                Policy(cache=stored, join=self.keeping.join, ttl=tool.cache_ttl if tool else None, namespace="tools"),
+                job.call.id,
+            )
+        )
+        if outcome.cache != "bypass":
+            self.meters.counts[outcome.cache] += 1
+        return self.done(job, outcome.value, cached=outcome.cache == "hit")
+
+    def done(self, job: Job, done: Done, *, cached: bool) -> ToolResult:
+        """Return the result of a call that was done."""
+        if done.error is not None:
+            return self.failed(job, done.error, cached=cached)
+        self.meters.calls += 1
+        content = done.content
+        if done.printed:
+            content = f"{content}\n[the tool printed:]\n{done.printed}"
+        if job.edited is not None:
+            content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
+        return _new(ToolResult, (job.call, done.value, content, None, cached, perf_counter() - job.start))
+
+    def failed(self, job: Job, error: ToolError, *, cached: bool = False) -> ToolResult:
+        """Return the result of a call that failed."""
+        counts = self.meters.counts
+        self.meters.calls += 1
+        counts["failed"] += 1
+        if isinstance(error, ToolTimeoutError):
+            counts["timeouts"] += 1
+        return ToolResult(job.call, None, f"Error: {error}", error, cached, perf_counter() - job.start)
+
+    def expired(self, job: Job, terms: Terms, cause: BaseException | None = None) -> ToolResult:
+        """Return the result of a call whose time is over."""
+        error = ToolTimeoutError(f"{job.call.name} had no result after {terms.timeout:g} s")
+        error.__cause__ = cause
+        return self.failed(job, error)
+
+    # -- work ----------------------------------------------------------------------------------------------------
+
+    async def work(self, job: Job, priority: Priority) -> Done:
+        """Do the work of a call in a place of its own.
+
+        Raises:
+            ToolError: it failed.
+        """
+        tool = job.tool
+        if job.error is not None or tool is None:
+            raise job.error or ToolError(f"{job.call.name} was not prepared")
+        if tool.batch is not None:
+            return await self.batches.gather(tool, job, priority)
+        places, limits = self.places, job.limits
+        if not places.try_take(limits):
+            await places.take(priority, limits)
+        if tool.effect == "read":
+            self.keeping.look(job)
+        if job.access.writes:
+            job.begin()
+        started = self.began()
+        self.meters.queue_time.add(started - job.start)
+        try:
+            return await self.shop.work(tool, job, self.limit(tool.timeout), self.settings.cancel_grace)
+        finally:
+            self.ended(started, limits)
+            if job.access.writes:
+                job.end()
+
+    def limit(self, timeout: float | None) -> float | None:
+        """Return the seconds that work may take."""
+        return timeout if timeout is not None else self.settings.timeout
+
+    def began(self) -> float:
+        """Note that work begins in a place that was taken, and return the time."""
+        now = perf_counter()
+        if self.places.free == self.places.count - 1:
+            self.meters.since = now
+        return now
+
+    def ended(self, started: float, limits: Limits) -> None:
+        """Note that work has ended, and give its place back."""
+        places, meters = self.places, self.meters
+        now = perf_counter()
+        meters.run_time.add(now - started)
+        places.give(limits)
+        if places.free == places.count:
+            meters.busy += now - meters.since
+
+    def metrics(self) -> PipelineMetrics:
+        """Return the counters."""
+        meters, counts, shop = self.meters, self.meters.counts, self.shop
+        return PipelineMetrics(
+            calls=meters.calls,
+            failed=counts["failed"],
+            timeouts=counts["timeouts"],
+            cancelled=counts["cancelled"],
+            hits=counts["hit"],
+            misses=counts["miss"],
+            joined=counts["joined"],
+            running=self.places.count - self.places.free,
+            waiting=self.places.waiting,
+            peak=self.places.peak,
+            threads=shop.threads.live,
+            abandoned=shop.threads.abandoned,
+            processes=shop.processes.live,
+            killed=shop.processes.killed,
+            dropped=counts["dropped"],
+            blocked=counts["blocked"],
+            concurrency=meters.concurrency(),
+            queue_time=meters.queue_time.distribution(),
+            run_time=meters.run_time.distribution(),
+            batch_sizes=meters.batch_sizes.distribution(),
+        )

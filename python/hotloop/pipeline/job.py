@@ -1,0 +1,57 @@
+"""One call on its way through the pipeline."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ..tools.effects import ANYTHING, Access
+from .printed import Printer
+
+if TYPE_CHECKING:
+    from ..errors import ToolError
+    from ..toolcall import ToolCall
+    from ..tools import Tool
+    from ..tools.approval import Question
+    from .queue import Limits
+    from .versions import Version, Versions, Way
+
+__all__ = ["Job"]
+
+
+class Job(Printer):
+    """A call that was looked up and checked, once.
+
+    What most calls leave as it is stands in the class: a job is made for each call.
+    """
+
+    tool: Tool | None = None
+    args: Any = None
+    access: Access = ANYTHING
+    limits: Limits = ()
+    version: Version | None = None
+    way: Way | None = None
+    error: ToolError | None = None
+    abandoned = False
+    question: Question | None = None
+    edited: dict[str, Any] | None = None
+
+    def __init__(self, call: ToolCall, versions: Versions) -> None:
+        self.call = call
+        self.versions = versions
+        self.start = perf_counter()
+
+    def begin(self) -> None:
+        """Note that its work begins."""
+        if self.access.writes:
+            self.versions.begin(self.access)
+
+    def end(self) -> None:
+        """Note that its work has ended; work that runs on in a thread ends with the thread."""
+        if self.access.writes and not self.abandoned:
+            self.versions.end(self.access)
+
+    def late(self) -> None:
+        """Note that the thread which ran on has ended."""
+        self.abandoned = False
+        self.end()

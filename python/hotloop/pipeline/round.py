@@ -1,0 +1,176 @@
+"""The calls of one batch: who waits for whom, and when all are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+    from typing import Any
+
+    from .engine import Terms
+    from .job import Job
+    from .result import ToolResult
+
+__all__ = ["Round"]
+
+
+class Runner(Protocol):
+    """Runs the calls of a round."""
+
+    def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
+        """Start a call that needs no task, and return what calls it off; None where it needs one."""
+
+    def run(self, job: Job, terms: Terms) -> Coroutine[Any, Any, ToolResult]:
+        """Run a call."""
+
+    def expired(self, job: Job, terms: Terms) -> ToolResult:
+        """Return the result of a call whose time is over before it could start."""
+
+
+class Round:
+    """Starts each call when those that it must wait for have ended, and gathers the results.
+
+    Args:
+        runner: runs the calls.
+        jobs: the calls.
+        after: for each, the earlier ones that it waits for.
+        terms: how they are run.
+    """
+
+    def __init__(self, runner: Runner, jobs: Sequence[Job], after: Sequence[set[int]] | None, terms: Terms) -> None:
+        self._runner = runner
+        self._terms = terms
+        self._jobs = jobs
+        self._loop = asyncio.get_running_loop()
+        self._waits = [len(earlier) for earlier in after] if after else [0] * len(jobs)
+        self._followers: list[list[int]] = [[] for _ in jobs] if after else []
+        for number, earlier in enumerate(after or ()):
+            for one in earlier:
+                self._followers[one].append(number)
+        self.results: list[ToolResult | None] = [None] * len(jobs)
+        self._left = len(jobs)
+        self._fresh: deque[ToolResult] = deque()
+        self._failure: BaseException | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._quick: dict[int, Callable[[], None]] = {}
+        self._started = [False] * len(jobs)
+        self._change: asyncio.Future[None] | None = None
+        self._each = False  # whether somebody wants to know of each result
+        self._timer = None if terms.deadline is None else self._loop.call_at(terms.deadline, self._expire)
+
+    def start(self) -> None:
+        """Start all that need not wait."""
+        for number, waits in enumerate(self._waits):
+            if not waits and not self._started[number]:
+                self._launch(number)
+
+    def _launch(self, number: int) -> None:
+        self._started[number] = True
+        job = self._jobs[number]
+
+        def told(result: ToolResult) -> None:
+            self._quick.pop(number, None)
+            self._ended(number, result)
+
+        call_off = self._runner.quick(job, self._terms, told)
+        if call_off is None:
+            self._tasks[number] = self._loop.create_task(self._run(number))
+        elif self.results[number] is None:
+            self._quick[number] = call_off
+
+    async def _run(self, number: int) -> None:
+        try:
+            result = await self._runner.run(self._jobs[number], self._terms)
+        except BaseException as error:
+            if self._failure is None:
+                self._failure = error
+            self._wake()
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise
+        else:
+            self._tasks.pop(number, None)
+            self._ended(number, result)
+
+    def _ended(self, number: int, result: ToolResult) -> None:
+        if self.results[number] is None:
+            self.results[number] = result
+            self._fresh.append(result)
+            self._left -= 1
+        if self._followers:
+            self._release(number)
+        if self._each or not self._left:
+            self._wake()
+
+    def _release(self, number: int) -> None:
+        """Start those that waited for nothing but this call."""
+        over = [number]
+        while over:
+            for follower in self._followers[over.pop()]:
+                self._waits[follower] -= 1
+                if self._waits[follower]:
+                    continue
+                if self.results[follower] is None:
+                    self._launch(follower)
+                else:
+                    over.append(follower)  # its time was over before its turn came
+
+    def _expire(self) -> None:
+        """Give those that have not started, and those that gather in a batch, their result."""
+        for number, job in enumerate(self._jobs):
+            if self.results[number] is not None:
+                continue
+            if number in self._quick:
+                self._quick.pop(number)()
+                self._ended(number, self._runner.expired(job, self._terms))
+            elif not self._started[number]:
+                self.results[number] = expired = self._runner.expired(job, self._terms)
+                self._fresh.append(expired)
+                self._left -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+
+    async def completed(self) -> AsyncGenerator[ToolResult]:
+        """Yield each result when it is there."""
+        self._each = True
+        given = 0
+        while given < len(self._jobs):
+            while self._fresh:
+                given += 1
+                yield self._fresh.popleft()
+            if given < len(self._jobs):
+                await self._wait()
+
+    async def all(self) -> list[ToolResult]:
+        """Return the results in the order of the calls, when all are there."""
+        while self._left:
+            await self._wait()
+        return [result for result in self.results if result is not None]
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._change = self._loop.create_future()
+        try:
+            await self._change
+        finally:
+            self._change = None
+
+    async def end(self) -> None:
+        """Cancel what still runs, and return when nothing does."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._followers = [[] for _ in self._followers]  # nothing more starts
+        for call_off in list(self._quick.values()):
+            call_off()
+        self._quick.clear()
+        running = [task for task in self._tasks.values() if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
