@@ -254,7 +254,7 @@ async def test_huge_arguments_are_refused():
         assert (await pipe.run(ToolCall("fine", '{"text": "a"}'))).value == 1
         result = await pipe.run(ToolCall("fine", '{"text": "%s"}' % ("a" * 100)))
         assert isinstance(result.error, ToolArgumentsError)
-        assert "113 characters of JSON, and 100 are allowed" in result.content
+        assert "112 characters of JSON, and 100 are allowed" in result.content
         deep = await pipe.run(ToolCall("fine", "[" * 99))
         assert isinstance(deep.error, ToolArgumentsError)
 
