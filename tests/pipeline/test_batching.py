@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -68,7 +69,7 @@ async def test_a_full_batch_starts_before_its_window_is_over():
 
 def test_the_window_starts_with_the_first_call_and_is_as_long_as_was_said():
     class Clock:
-        waits = []
+        waits: ClassVar = []
 
         def __call__(self, seconds, func, gathering):
             self.waits.append((seconds, func, gathering))
@@ -159,7 +160,7 @@ async def test_a_cancelled_caller_leaves_and_the_last_ends_the_batch():
             assert ended == []
             task.cancel()
             await asyncio.wait([task])
-        while not ended:
+        while not ended:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0)
         assert ended == [3]
         assert pipe.metrics().running == 0
@@ -176,7 +177,7 @@ async def test_a_batch_that_takes_too_long_and_callers_that_do_not_wait_so_long(
             results.append(await pipe.run(ToolCall("stall", {}), **run))
             assert [type(result.error) for result in results] == [ToolTimeoutError] * 3
             assert pipe.metrics().timeouts == 3
-            while pipe.metrics().running:
+            while pipe.metrics().running:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0)
 
 
@@ -188,7 +189,7 @@ async def test_closing_ends_a_batch_and_says_so():
     pipe = ToolPipeline(ToolRegistry([made]))
     batch = asyncio.create_task(pipe.run_batch([ToolCall("stall", {"n": n}) for n in range(2)]))
     single = asyncio.create_task(pipe.run(ToolCall("stall", {})))
-    while not pipe.metrics().running:
+    while not pipe.metrics().running:  # noqa: ASYNC110 - nobody tells of it
         await asyncio.sleep(0)
     await pipe.aclose()
     assert all("pipeline was closed" in result.content for result in [*(await batch), await single])

@@ -36,7 +36,7 @@ def stubborn():
         while True:
             try:
                 await asyncio.sleep(3600)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - that is its misbehaviour
                 steps.append("swallowed")
 
     return steps, [swallow, swallow_all]
@@ -57,7 +57,7 @@ async def test_a_tool_that_swallows_its_cancellation_holds_nobody(stubborn, whic
         else:
             run = pipe.run_batch([call] * 2, group_dependent=False) if how == "batch" else pipe.run(call)
             task = asyncio.create_task(run)
-            while not pipe.metrics().running:
+            while not pipe.metrics().running:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0)
             if how == "close":
                 await pipe.aclose()
@@ -131,7 +131,7 @@ async def test_a_callers_limit_counts_from_submission_and_the_order_is_kept():
 
     async with pipeline(put) as pipe:
         batch = asyncio.create_task(pipe.run_batch([ToolCall("put", {"n": n}) for n in (0, 1)]))
-        while not log:
+        while not log:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0)
         late = await pipe.run_batch([ToolCall("put", {"n": 5}), ToolCall("put", {"n": 6})], timeout=60)
         assert [result.value for result in late] == [5, 6]  # other batches have an order of their own
@@ -183,7 +183,7 @@ async def test_a_call_whose_time_is_over_while_it_waits_keeps_those_behind_it_in
         jobs = [pipe._prepare(ToolCall(name, {})) for name in ("first", "middle", "last")]
         one = Round(Runner(pipe), jobs, [set(), {0}, {1}], None)
         one.start()
-        while not order:
+        while not order:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0)
         one.results[1], one._left = one._runner.expired(jobs[1]), one._left - 1
         for _ in range(5):
@@ -237,7 +237,7 @@ async def test_what_tools_print_is_in_their_results_and_nowhere_else(capsys):
 
 async def test_a_step_that_holds_the_event_loop_is_reported(caplog):
     async def blocks() -> None:
-        time.sleep(BLOCKED_AFTER * 1.1)
+        time.sleep(BLOCKED_AFTER * 1.1)  # noqa: ASYNC251 - that is its misbehaviour
 
     async with pipeline(blocks) as pipe:
         with caplog.at_level(logging.WARNING):

@@ -114,7 +114,7 @@ def test_no_limit_is_ever_passed_and_nobody_waits_who_could_go(calls, count, siz
                     places.give(running.pop(data.draw(st.integers(0, len(running) - 1))))
                     await turn()
             if waiting and data.draw(st.booleans()):
-                list(waiting)[0].cancel()
+                next(iter(waiting)).cancel()
                 await turn()
         while running:
             places.give(running.pop())

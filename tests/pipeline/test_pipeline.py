@@ -16,7 +16,7 @@ from hotloop.observe.events import CallFinished
 from hotloop.pipeline import Priority, ToolPipeline
 from hotloop.toolcall import ToolCall
 from hotloop.tools import ToolRegistry, Touches, tool
-from tests.support.settled import settle
+from support.settled import settle
 
 
 class Meeting:

@@ -9,8 +9,7 @@ from hotloop.errors import ToolDefinitionError, ToolTimeoutError
 from hotloop.pipeline import ToolPipeline
 from hotloop.toolcall import ToolCall
 from hotloop.tools import ToolRegistry, tool
-
-from tests.support import process_tools as made
+from support import process_tools as made
 
 
 def pipeline(*tools, **options):
@@ -48,11 +47,11 @@ async def test_a_call_that_takes_too_long_or_is_cancelled_is_killed(tmp_path):
         assert "ended with its process" in late.content
         mark.unlink(missing_ok=True)
         task = asyncio.create_task(pipe.run(ToolCall("spin", {"mark": str(mark)})))
-        while not (mark.exists() or task.done()):
+        while not (mark.exists() or task.done()):  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.wait([task])
-        while (metrics := pipe.metrics()).abandoned or metrics.processes:  # its thread sees the end of the process
+        while (metrics := pipe.metrics()).abandoned or metrics.processes:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0)
         assert metrics.killed >= 1
         seen = mark.read_text() if mark.exists() else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import types
 from time import perf_counter
@@ -109,6 +108,7 @@ def _close(coro: Coroutine[Any, Any, Any]) -> None:
         coro.close()
     except Exception as error:  # noqa: BLE001 - whatever its clean-up raises comes too late
         _log.warning("an async tool that was given up ended with %s: %s", type(error).__name__, error)
-        ctypes.pythonapi.Py_IncRef(
-            ctypes.py_object(coro)
-        )  # kept for ever: to free it, also at exit, would run it again
+        import ctypes
+
+        # Kept for ever: to free it would run it again, also when the interpreter ends, and then without an end.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(coro))
