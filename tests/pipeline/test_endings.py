@@ -145,57 +145,6 @@ async def test_a_callers_limit_counts_from_submission_and_the_order_is_kept():
         assert log == [("start", 0)]  # it was cancelled, and those behind it never started
 
 
-async def test_a_call_whose_time_is_over_while_it_waits_keeps_those_behind_it_in_order():
-    entered, release, order = threading.Event(), asyncio.Event(), []
-
-    @tool(effect="write", resources=["a"])
-    async def first() -> None:
-        order.append("first starts")
-        await release.wait()
-        order.append("first ends")
-
-    @tool(effect="write", resources=["a", "b"])
-    async def middle() -> None:
-        order.append("middle")
-
-    @tool(effect="write", resources=["b"])
-    async def last() -> None:
-        order.append("last")
-
-    from hotloop.pipeline.round import Round
-
-    class Runner:
-        """Lets the time of the middle call be over before its turn comes."""
-
-        def __init__(self, pipe):
-            self.pipe = pipe
-
-        def quick(self, job, told):
-            return None
-
-        async def whole(self, job):
-            return await self.pipe._run(job, 1, None, None)
-
-        def expired(self, job):
-            return job.call.name
-
-    async with pipeline(first, middle, last) as pipe:
-        jobs = [pipe._prepare(ToolCall(name, {})) for name in ("first", "middle", "last")]
-        one = Round(Runner(pipe), jobs, [set(), {0}, {1}], None)
-        one.start()
-        while not order:  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0)
-        one.results[1], one._left = one._runner.expired(jobs[1]), one._left - 1
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert order == ["first starts"]
-        release.set()
-        await one.all()
-        await one.end()
-    assert order == ["first starts", "first ends", "last"]
-    assert not entered.is_set()
-
-
 async def test_what_tools_print_is_in_their_results_and_nowhere_else(capsys):
     gate = threading.Barrier(2, timeout=30)
 

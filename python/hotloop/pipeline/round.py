@@ -106,16 +106,10 @@ class Round:
 
     def _release(self, number: int) -> None:
         """Start those that waited for nothing but this call."""
-        over = [number]
-        while over:
-            for follower in self._followers[over.pop()]:
-                self._waits[follower] -= 1
-                if self._waits[follower]:
-                    continue
-                if self.results[follower] is None:
-                    self._launch(follower)
-                else:
-                    over.append(follower)  # its time was over before its turn came
+        for follower in self._followers[number]:
+            self._waits[follower] -= 1
+            if not self._waits[follower] and self.results[follower] is None:
+                self._launch(follower)
 
     def _expire(self) -> None:
         """Give those that have not started, and those that gather in a batch, their result."""
