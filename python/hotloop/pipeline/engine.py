@@ -218,18 +218,20 @@ class Engine:
     def began(self) -> float:
         """Note that work begins in a place that was taken, and return the time."""
         now = perf_counter()
-        if self.places.free == self.places.count - 1:
+        if not self.meters.running:
             self.meters.since = now
+        self.meters.running += 1
         return now
 
     def ended(self, started: float, limits: Limits) -> None:
         """Note that work has ended, and give its place back."""
-        places, meters = self.places, self.meters
+        meters = self.meters
         now = perf_counter()
         meters.run_time.add(now - started)
-        places.give(limits)
-        if places.free == places.count:
+        meters.running -= 1
+        if not meters.running:
             meters.busy += now - meters.since
+        self.places.give(limits)
 
     def metrics(self) -> PipelineMetrics:
         """Return the counters."""

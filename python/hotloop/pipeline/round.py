@@ -114,15 +114,14 @@ class Round:
     def _expire(self) -> None:
         """Give those that have not started, and those that gather in a batch, their result."""
         for number, job in enumerate(self._jobs):
-            if self.results[number] is not None:
-                continue
-            if number in self._quick:
-                self._quick.pop(number)()
-                self._ended(number, self._runner.expired(job, self._terms))
-            elif not self._started[number]:
+            if not self._started[number] and self.results[number] is None:
                 self.results[number] = expired = self._runner.expired(job, self._terms)
                 self._fresh.append(expired)
                 self._left -= 1
+        for number, call_off in list(self._quick.items()):
+            call_off()
+            del self._quick[number]
+            self._ended(number, self._runner.expired(self._jobs[number], self._terms))
         self._wake()
 
     def _wake(self) -> None:
