@@ -9,6 +9,7 @@
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
 #   make fuzz             each fuzz target for FUZZ_SECONDS (60)
+#   make bench-embedded   how many questions about files the embedded model answers rightly, in some minutes
 #   make lock             bring requirements.lock up to date
 #   make model           every interleaving of the hot cache's threads, up to a bound (loom)
 #   make clean            forget what was built
@@ -27,7 +28,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
 
-.PHONY: run test lint bench-limits test-litellm soak fuzz bench asv lock clean
+.PHONY: run test lint bench-embedded bench-limits test-litellm soak fuzz bench asv lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -95,6 +96,9 @@ fuzz:
 	    || { tail -n 40 target/fuzz/$$target.log; exit 1; }; \
 	  grep -E '^(Done|stat::number_of_executed|stat::peak_rss)' target/fuzz/$$target.log; \
 	done
+
+bench-embedded: $(VENV)/test.stamp
+	$(BIN)/python bench/embedded.py
 
 lock:
 	rm -rf target/lock

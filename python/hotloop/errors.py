@@ -25,6 +25,7 @@ Every error says what happened, to which call or value, and what to do about it:
     ├── WorkspaceError          a path outside the workspace, or one that cannot be used
     └── AgentError              a run that cannot go on
         ├── MaxTurnsError           the model still asked for tools when the turns were used up
+        ├── NoAnswerError           the model ended with nothing that is an answer
         └── StateError              a transition that the run's state does not allow
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "ModelResponseError",
     "ModelStatusError",
     "ModelTimeoutError",
+    "NoAnswerError",
     "StateError",
     "ToolArgumentsError",
     "ToolDefinitionError",
@@ -230,6 +232,10 @@ class AgentError(HotloopError):
 
 class MaxTurnsError(AgentError):
     """The model still asked for tools when the turns of the run were used up."""
+
+
+class NoAnswerError(AgentError):
+    """The model ended with nothing that is an answer: it refused, was filtered, said nothing, or not what was asked."""
 
 
 class StateError(AgentError):

@@ -10,7 +10,7 @@ import pytest
 import hotloop
 from hotloop import Agent, Config, Conversation, LLMClient, MemoryCache
 from hotloop.agent import RunFinished, ToolFinished, ToolStarted, TurnFinished, TurnStarted
-from hotloop.errors import MaxTurnsError, ModelResponseError, ModelStatusError, ToolDefinitionError
+from hotloop.errors import MaxTurnsError, ModelResponseError, ModelStatusError, NoAnswerError, ToolDefinitionError
 from support.origin import Answer, Origin, completion
 
 
@@ -268,3 +268,47 @@ async def test_a_conversation_may_be_made_by_hand(origin, client):
     talk = Conversation([{"role": "user", "content": "earlier"}, {"role": "assistant", "content": "yes"}])
     await Agent(client, instructions="unused: the conversation has begun").run("now", conversation=talk)
     assert [m["content"] for m in origin.requests[0].body["messages"]] == ["earlier", "yes", "now"]
+
+
+def says(finish="stop", **message) -> Answer:
+    answer = completion(finish=finish)
+    answer.body["choices"][0]["message"] = {"role": "assistant", **message}
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (says(content=None), "said nothing .finish_reason stop"),
+        (says(content=" \n"), "said nothing"),
+        (says(content=[]), "said nothing"),
+        (says(content=None, refusal="I cannot help."), "refused: I cannot help."),
+        (says(content=[{"type": "refusal", "refusal": "No."}]), "refused: No."),
+        (says("content_filter", content="So far"), "filtered .finish_reason content_filter"),
+        (says("length", content=""), "finish_reason length.; raise max_tokens"),
+        (says("function_call", content=None, function_call={"name": "add", "arguments": "{}"}), "function_call"),
+    ],
+)
+async def test_a_message_that_is_no_answer_is_an_error_and_says_why(origin, answer, why):
+    origin.script(answer, answer)
+    async with LLMClient("openai:m", base_url=origin.url, api_key="k", cache=MemoryCache()) as client:
+        for _ in range(2):  # it is not stored either
+            with pytest.raises(NoAnswerError, match=why):
+                await Agent(client).run("Hi")
+        with pytest.raises(NoAnswerError, match=why):
+            await Agent(client, output_type=City).run("Hi")
+        origin.script(answer, answer)
+        for _ in range(2):
+            assert (await client.chat([{"role": "user", "content": "Hi"}], temperature=0)).cache == "miss"
+
+
+async def test_what_was_cut_off_is_an_answer_where_it_has_text(origin, client):
+    origin.script(says("length", content="So far"))
+    assert (await Agent(client).run("Hi")).output == "So far"
+
+
+async def test_a_model_is_corrected_twice_and_no_more(origin, client):
+    origin.script(*(completion("Rome") for _ in range(9)))
+    with pytest.raises(NoAnswerError, match=r"(?s)2 corrections did not help.*JSON"):
+        await Agent(client, output_type=City).run("Which city?")
+    assert len(origin.requests) == 3

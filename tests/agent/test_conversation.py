@@ -1,6 +1,7 @@
 """A conversation is append-only, says the same bytes for ever, and forks cheaply."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -70,3 +71,15 @@ def test_a_message_that_json_cannot_hold_is_refused_and_leaves_no_trace():
         with pytest.raises(CanonicalError):
             talk.append({"role": "user", "content": bad})
     assert (talk.body(), len(talk)) == (before, 1)
+
+
+def test_no_message_is_serialised_again_for_a_body_and_its_bytes_are_copied_once():
+    talk = Conversation([say("x" * 1_000_000)])
+    talk.body()
+    tracemalloc.start()
+    try:
+        size = len(talk.body(model="m"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.1 * size

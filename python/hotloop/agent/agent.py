@@ -36,7 +36,8 @@ class Agent(Generic[T]):
             client made from a name belongs to the agent and is closed with it.
         tools: tools, plain functions, which are made tools, and MCP servers.
         instructions: the system message; empty for none.
-        output_type: the type of the answer: `str`, or any type that pydantic can validate.
+        output_type: the type of the answer: `str`, or any type that pydantic can validate. A model whose
+            answer does not fit is told why and asked again, twice at most.
         max_turns: how often a run asks the model at most; None for the configuration's.
         config: settings; the defaults when None.
         approve: is asked about each call that needs approval, and returns, or gives when it is awaited, True, False, a
@@ -105,7 +106,8 @@ class Agent(Generic[T]):
         Raises:
             ValueError: the task is empty.
             MaxTurnsError: the model still asked for tools when the turns were used up.
-            ModelError: the model gave no answer.
+            NoAnswerError: the model refused, was filtered, said nothing, or not what `output_type` asks for.
+            ModelError: the model could not be asked.
         """
         return await self._run(task, conversation, None)
 

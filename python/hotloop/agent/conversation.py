@@ -42,7 +42,7 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages, as a copy that the caller may change."""
-        copy: list[dict[str, Any]] = orjson.loads(self._joined())
+        copy: list[dict[str, Any]] = orjson.loads(self.body())["messages"]
         return copy
 
     def append(self, message: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Conversation:
             self._messages = self._messages[: self._length]
             self._json = self._json[: self._length]
         self._messages.append(orjson.loads(text))
-        self._json.append(text)
+        self._json.append(b"," + text if self._length else text)  # ready for a body, which is then one copy
         self._length += 1
 
     def fork(self) -> Conversation:
@@ -80,14 +80,13 @@ class Conversation:
     def body(self, **head: Any) -> bytes:
         """Return the JSON body of a chat request.
 
+        No message is serialised again: the bytes of each are kept, and are copied once.
+
         Args:
             head: the other fields of the body, such as `model` and `temperature`.
         """
         start = orjson.dumps(head)[:-1]
-        return b"".join((start, b"," if head else b"", b'"messages":', self._joined(), b"}"))
-
-    def _joined(self) -> bytes:
-        return b"[" + b",".join(self._json[: self._length]) + b"]"
+        return b"".join((start, b"," if head else b"", b'"messages":[', *self._json[: self._length], b"]}"))
 
     def view(self) -> list[dict[str, Any]]:
         """Return the messages without copying them; the caller must not change them."""

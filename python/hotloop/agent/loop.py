@@ -7,7 +7,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..errors import CanonicalError, MaxTurnsError, ModelResponseError
+from ..errors import CanonicalError, MaxTurnsError, ModelResponseError, NoAnswerError
 from ..llm import Usage
 from .events import AgentEvent, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from .state import RunState, State
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from .conversation import Conversation
     from .output import Output
 
-__all__ = ["Run"]
+__all__ = ["MAX_CORRECTIONS", "Run"]
 
 T = TypeVar("T")
+
+MAX_CORRECTIONS = 2
+"""How often a model is told that its answer is not of the output type, and asked again; one that has not got it by
+then costs turns and seldom gets it."""
 
 
 class Run(Generic[T]):
@@ -73,13 +77,15 @@ class Run(Generic[T]):
         self._emit = emit
         self._clock = clock
         self._usage = Usage()
+        self._corrections = 0
 
     async def __call__(self) -> tuple[T, Usage, int]:
         """Go through the run; return the answer, the tokens and the number of turns.
 
         Raises:
             MaxTurnsError: the model still asked for tools when the turns were used up.
-            ModelError: the model gave no answer.
+            NoAnswerError: the model ended with nothing that is an answer of the type.
+            ModelError: the model could not be asked.
             asyncio.CancelledError: the run was cancelled; no tool of it runs any more.
         """
         try:
@@ -91,8 +97,8 @@ class Run(Generic[T]):
                     continue
                 try:
                     answer = self._output.read(reply.text)
-                except ValueError as error:  # of another type than was asked for: tell the model, ask again
-                    self.conversation.append({"role": "user", "content": f"That answer does not fit: {error}"})
+                except ValueError as error:
+                    self._correct(error)
                     continue
                 self.state.to(State.DONE)
                 return answer, self._usage, self.state.turn
@@ -122,7 +128,19 @@ class Run(Generic[T]):
             self.conversation.append(reply.message)
         except CanonicalError as error:
             raise ModelResponseError(f"the model's message cannot be kept: {error}") from error
+        if (why := reply.unanswered) is not None:
+            raise NoAnswerError(f"{self._client.model} gave no answer: {why}")
         return reply
+
+    def _correct(self, error: ValueError) -> None:
+        """Tell the model why its answer is not of the type that was asked for."""
+        if self._corrections == MAX_CORRECTIONS:
+            raise NoAnswerError(
+                f"the model's answer did not fit the output type, and {MAX_CORRECTIONS} corrections did not help; "
+                f"the last one said: {error}"
+            ) from error
+        self._corrections += 1
+        self.conversation.append({"role": "user", "content": f"That answer does not fit: {error}"})
 
     async def _work(self, calls: list[ToolCall]) -> None:
         for call in calls:

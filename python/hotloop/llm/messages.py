@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from ..toolcall import ToolCall
+from .text import brief
 from .usage import Usage
 
 if TYPE_CHECKING:
     from ..observe.events import CacheState
 
-__all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas"]
+__all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas", "unanswered"]
 
 
 class View(Protocol):
@@ -87,13 +88,7 @@ class Reply:
     @property
     def text(self) -> str:
         """The answer's text; empty where the model only called tools."""
-        content = self.message.get("content")
-        if isinstance(content, str):
-            return content
-        if isinstance(content, list):  # parts
-            texts = (part.get("text") for part in content if isinstance(part, dict))
-            return "".join(text for text in texts if isinstance(text, str))
-        return ""
+        return _text(self.message)
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -113,6 +108,11 @@ class Reply:
         return reason
 
     @property
+    def unanswered(self) -> str | None:
+        """Why there is neither an answer nor a tool call in it, as "it refused: …"; None where there is one."""
+        return unanswered(self.raw["choices"][0])
+
+    @property
     def usage(self) -> Usage:
         """The tokens of this answer, also where it came from a cache."""
         if self._usage is None:
@@ -127,3 +127,32 @@ class Reply:
     def __repr__(self) -> str:
         calls = f", tool_calls={[call.name for call in self.tool_calls]}" if self.tool_calls else ""
         return f"Reply({self.text!r}{calls}, cache={self.cache!r})"
+
+
+def unanswered(choice: dict[str, Any]) -> str | None:
+    """Return why a choice of a chat completion holds neither an answer nor a tool call; None where it does.
+
+    The one place that decides this. An answer that was cut off ("length") is one where it has text.
+    """
+    message, reason = choice["message"], choice.get("finish_reason")
+    if reason == "content_filter":
+        return "its answer was filtered (finish_reason content_filter)"
+    if message.get("tool_calls"):
+        return None
+    if refusal := message.get("refusal") or _text(message, "refusal"):
+        return f"it refused: {brief(str(refusal))}"
+    if message.get("function_call"):
+        return "it called a function in the old way (function_call); use a model or server that speaks tool_calls"
+    if _text(message).strip():
+        return None
+    if reason == "length":
+        return "its tokens were used up before it said anything (finish_reason length); raise max_tokens"
+    return f"it said nothing (finish_reason {brief(str(reason))})"
+
+
+def _text(message: dict[str, Any], kind: str = "text") -> str:
+    content = message.get("content")
+    if isinstance(content, list):  # parts
+        texts = (part.get(kind) for part in content if isinstance(part, dict))
+        return "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) and kind == "text" else ""

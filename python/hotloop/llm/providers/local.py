@@ -11,7 +11,7 @@ from ..server import LocalServer, find_weights
 from ..stream import Done, StreamEvent, ToolCallDelta, ToolCallEnd, ToolCallStart
 from .base import Question, refuse_ours
 from .openai import OpenAIStream, read_completion
-from .small import RENDERING, Prompt, read_call, render
+from .small import ONE_LINE, RENDERING, Prompt, read_call, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalProvider"]
 
-_ANSWER_TOKENS = 160
+_ANSWER_TOKENS = 96
 _IGNORED = frozenset({"parallel_tool_calls", "tool_choice"})  # they go into the prompt and the grammar
 
 
@@ -28,7 +28,8 @@ class LocalProvider:
     """The embedded model. It hides what the model cannot do.
 
     The model cannot decide whether a tool would help, so it must call one while the user's last message has no tool
-    result, and must answer when it has; it makes one call at a time. Long tool results are cut with a visible mark,
+    result, and must answer when it has; it makes one call at a time. A call that found nothing, or failed, is followed
+    by another, five at most. Answers about results are one line. Long tool results are cut with a visible mark,
     and the oldest messages are left out, where the context would overflow. `tool_choice` "none", "required" or a named
     tool decides otherwise.
 
@@ -69,14 +70,19 @@ class LocalProvider:
         self.server.close()
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
-        """Return the request; it decodes greedily and stops after 160 tokens where `params` say nothing else."""
+        """Return the request; it decodes greedily and stops after 96 tokens where `params` say nothing else."""
         refuse_ours(params)
         head: dict[str, Any] = {"model": self.model, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
         for name, value in params.items():
             if value is not None and name not in _IGNORED:
                 head["max_tokens" if name == "max_completion_tokens" else name] = value
         prompt: Prompt = render(
-            messages, tools, params.get("tool_choice"), context=self._context, answer=head["max_tokens"]
+            messages,
+            tools,
+            params.get("tool_choice"),
+            context=self._context,
+            answer=head["max_tokens"],
+            free="response_format" in head,
         )
         if prompt.grammar is not None:
             head.pop("response_format", None)  # it is the answer's, not the call's
@@ -89,7 +95,7 @@ class LocalProvider:
     def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:
         """Return the answer; a call that the grammar asked for becomes a tool call."""
         answer = read_completion(raw)
-        if "grammar" in question.head:
+        if _calls(question):
             _as_call(answer, question)
         return answer
 
@@ -112,7 +118,7 @@ class LocalStream(OpenAIStream):
     def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
         """Return what one server-sent event says."""
         events = super().feed(name, data)
-        if "grammar" not in self._question.head:
+        if not _calls(self._question):
             return events
         shown: list[StreamEvent] = []
         for event in events:
@@ -129,6 +135,11 @@ class LocalStream(OpenAIStream):
             elif isinstance(event, ToolCallStart | ToolCallDelta | ToolCallEnd):
                 shown.append(event)
         return shown
+
+
+def _calls(question: Question) -> bool:
+    """Whether the model was made to write a call."""
+    return question.head.get("grammar") not in (None, ONE_LINE)
 
 
 def _as_call(answer: dict[str, Any], question: Question) -> dict[str, Any]:

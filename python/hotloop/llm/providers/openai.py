@@ -9,7 +9,7 @@ import orjson
 
 from ...errors import ConfigError, MissingKeyError, ModelError, ModelResponseError, ModelStatusError
 from ...toolcall import ToolCall
-from ..messages import Reply
+from ..messages import Reply, unanswered
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import brief
 from .base import Question, refuse_ours
@@ -88,8 +88,8 @@ class OpenAIProvider(HostedByOpenAI):
         return read_completion(raw, self.credential)
 
     def storable(self, answer: dict[str, Any]) -> bool:
-        """Whether no choice was filtered."""
-        return all(choice.get("finish_reason") != "content_filter" for choice in answer["choices"])
+        """Whether every choice is an answer."""
+        return all(unanswered(choice) is None for choice in answer["choices"])
 
     def stream(self, question: Question) -> OpenAIStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
@@ -277,8 +277,12 @@ class OpenAIStream:
 
     @property
     def storable(self) -> bool:
-        """Whether the answer is whole and was not filtered."""
-        return self._done and self._reason not in (None, "content_filter")
+        """Whether it is whole, and is an answer."""
+        return (
+            self._done
+            and self._reason is not None
+            and unanswered({"message": self._message, "finish_reason": self._reason}) is None
+        )
 
 
 def _text(value: Any) -> str:
