@@ -8,8 +8,10 @@ nothing else.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = (
+    False  # as type checkers know it; `typing` takes longer to load than all the rest that a command starts with
+)
 if TYPE_CHECKING:
     from ._core import (
         Buffer,

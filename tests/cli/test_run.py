@@ -1,11 +1,14 @@
 """``hotloop run`` against a real server on the loopback interface."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +179,23 @@ def test_an_interrupted_model_call_leaves_a_usable_cache(hosted: Shell) -> None:
     assert (process.returncode, error) == (130, "hotloop: interrupted\n")
     assert "turn 1" in out
     assert hosted("cache", "stats", "-q").stdout == "1\n"
+
+
+def test_ctrl_c_again_and_again_ends_with_the_same_code_and_leaves_no_child(shell: Shell) -> None:
+    process = shell.start("run", "Where is x?", "--model", "local:smollm2")
+    assert process.stdout is not None
+    process.stdout.readline()  # the model is asked, so its server runs
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+    _out, error = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in error) == (130, False)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(Path(f"/proc/{child}").exists() for child in children):
+        os.sched_yield()
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
 def test_a_reader_that_goes_away_in_a_run_is_no_error(hosted: Shell) -> None:

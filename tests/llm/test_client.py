@@ -336,3 +336,38 @@ async def test_a_large_answer_is_read_into_a_pooled_buffer_where_pooling_is_on(o
             assert [len(reply.text) for reply in (kept, *free)] == [400_000] * 3
             stats = llm.pool_stats()
             assert (stats.takes, stats.reuses, stats.live) == (takes, max(0, takes - 1), 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [({"authorization": "Bearer sk-hidden-1"}, "sk-hidden-1"), ({"x-goog-api-key": "hidden-2"}, "hidden-2")],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_what_a_wire_of_the_callers_own_sends_is_in_no_error(origin, headers, secret, status):
+    origin.script(*[Answer(status, ("x" * 170 + f" no {secret} here").encode())] * 2)
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        LLMClient("openai:m", base_url=origin.url, http=http, retry=Retry(attempts=1)) as llm,
+    ):
+        with pytest.raises(ModelError) as caught:
+            await llm.chat([{"role": "user", "content": "Hi"}])
+    assert secret[:6] not in str(caught.value)
+    assert "[the key]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["user:sk-hidden@host/v1", "ftp://user:sk-hidden@host", "https://user:sk-hidden@host:x/v1", "host?key=sk-hidden"],
+)
+def test_a_base_url_that_cannot_be_used_is_told_without_what_it_hides(monkeypatch, base):
+    monkeypatch.setenv("OPENAI_BASE_URL", base)
+    with pytest.raises(ConfigError, match="host") as caught:
+        LLMClient("openai:m", api_key="k")
+    assert "sk-hidden" not in str(caught.value)
+
+
+def test_a_model_that_nobody_serves_is_told_before_anything_is_opened(tmp_path):
+    file = tmp_path / "responses.db"
+    with pytest.raises(UnknownModelError):
+        LLMClient("nowhere:m", config=Config().replace(response_cache={"path": str(file)}))
+    assert not file.exists()

@@ -74,6 +74,19 @@ class Agent(Generic[T]):
         approve: Approver | None = None,
     ) -> None: ...
 
+    @overload  # what is no class, as `int | None` or an `Annotated`: the answer's type is not known then
+    def __init__(
+        self: Agent[Any],
+        model: str | LLMClient,
+        tools: Sequence[Tool | Callable[..., Any] | ToolSource] = (),
+        *,
+        instructions: str = "",
+        output_type: object,
+        max_turns: int | None = None,
+        config: Config | None = None,
+        approve: Approver | None = None,
+    ) -> None: ...
+
     def __init__(
         self,
         model: str | LLMClient,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
@@ -13,7 +14,7 @@ from ..calls import Breaking, Call, CallPath, Demand, Limits, Policy, Retry, Str
 from ..calls.acting import acts
 from ..errors import ModelError
 from .attempt import Attempt, Read
-from .messages import Messages, Reply, ToolLike, as_list, schemas
+from .messages import Messages, Reply, ToolLike, as_list, schemas, unanswered
 from .providers import Provider, Question, provider_of
 from .sse import SSEReader
 from .stream import Done, StreamEvent
@@ -35,6 +36,7 @@ __all__ = ["LLMClient"]
 
 _CHARACTERS_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
 _NOISE = frozenset({"accept", "accept-encoding", "connection", "host", "user-agent"})
+_SECRET = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)
 _CREDENTIALS = ("authorization", "api-key", "x-api-key", "cookie")
 
 
@@ -82,13 +84,15 @@ class LLMClient:
         if config is None:
             from ..config import Config
 
-            config = Config()
-        elif cache is None and config.response_cache.enabled:
+            config, opens = Config(), False
+        else:
+            opens = cache is None and config.response_cache.enabled
+        self.config = config
+        self.provider: Provider = provider_of(model, base_url, api_key, config)
+        if opens:
             from ..cache import open_cache
 
             cache = self._owned = open_cache(config)
-        self.config = config
-        self.provider: Provider = provider_of(model, base_url, api_key, config)
         settings = config.response_cache
         self._sampled = bool(settings.cache_sampled)
         self._use = Policy(namespace=settings.namespace)
@@ -104,6 +108,7 @@ class LLMClient:
         )
         self._wire = open_wire(config, http)
         credential, self._shaping = _of_wire(http)
+        self.provider.secrets += _secrets(http)
         credential = self.provider.credential or credential
         self._tenant = hmac.digest(credential.encode(), b"hotloop tenant 1", "sha256") if credential else b""
         self._meter = Meter()
@@ -274,7 +279,9 @@ class LLMClient:
         return Attempt(self.provider, self._wire, self._meter, question, unchanged, timeout, demand)
 
     def _encode(self, answer: Read) -> bytes | None:
-        return answer.raw if self.provider.storable(answer.document) else None
+        choices = answer.document["choices"]
+        good = self.provider.storable(answer.document) and all(unanswered(choice) is None for choice in choices)
+        return answer.raw if good else None
 
     def _decode(self, raw: bytes, question: Question) -> Read:
         try:
@@ -286,11 +293,10 @@ class LLMClient:
         """Whether the bytes of a stream hold a whole answer that may be stored."""
         reader, decoder = SSEReader(), self.provider.stream(question)
         try:
-            for name, data in reader.feed(raw):
-                decoder.feed(name, data)
+            events = [event for name, data in reader.feed(raw) for event in decoder.feed(name, data)]
         except ModelError:
             return False
-        return decoder.storable
+        return decoder.storable and any(type(event) is Done and event.reply.unanswered is None for event in events)
 
     # -- what the client tells, and its end ------------------------------------------------------------------------
 
@@ -328,6 +334,16 @@ def _of_wire(http: httpx2.AsyncClient | None) -> tuple[str, dict[str, str]]:
     headers = {name.lower(): value for name, value in http.headers.items()}
     credential = "\n".join(headers[name] for name in _CREDENTIALS if name in headers)
     return credential, {k: v for k, v in headers.items() if k not in _NOISE and k not in _CREDENTIALS}
+
+
+def _secrets(http: httpx2.AsyncClient | None) -> tuple[str, ...]:
+    """Return what a caller's own wire sends and no error may repeat."""
+    if http is None:
+        return ()
+    values = [value for name, value in http.headers.items() if _SECRET.search(name)]
+    values += [*http.cookies.values(), *(value for name, value in http.params.items() if _SECRET.search(name))]
+    bare = [value.partition(" ")[2] for value in values]  # without its scheme, as in "Bearer …"
+    return tuple(value for value in (*values, *bare) if value)
 
 
 def _length(message: Any) -> int:

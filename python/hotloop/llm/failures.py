@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..errors import ModelStatusError
-from .text import brief
+from .text import Secrets, brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusErr
     """Return the exception for a response that is no success."""
     status = answer.status
     where = url.partition("?")[0]
-    said = _detail(answer, provider.credential)
+    said = _detail(answer, provider.secrets)
     detail = f": {said}" if said else ""
     wait = None
     if status in (401, 403):
@@ -40,7 +40,7 @@ def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusErr
         asked = f" and asks to wait {wait:g} s" if wait is not None else ""
         text = f"{where} has had too many requests (429){asked}{detail}"
     elif 300 <= status < 400:
-        there = brief(answer.headers.get("location", "nowhere"), provider.credential)
+        there = brief(answer.headers.get("location", "nowhere"), provider.secrets)
         text = f"{where} points elsewhere ({status}), to {there}; correct the base URL"
     elif status >= 500:
         wait = retry_after(answer.headers)
@@ -70,15 +70,15 @@ def _seconds(value: float) -> float | None:
     return value if 0 <= value < float("inf") else None
 
 
-def _detail(answer: Answer, secret: str) -> str:
+def _detail(answer: Answer, secrets: Secrets) -> str:
     """Return what the server says of its error."""
     try:
         said: Any = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         if bytes(answer.body[:200]).lstrip()[:1] == b"<":
             return "an HTML page"
-        return brief(answer.body, secret)
+        return brief(answer.body, secrets)
     for name in ("error", "message", "detail"):
         if isinstance(said, dict) and said.get(name):
             said = said[name]
-    return brief(said if isinstance(said, str) else orjson.dumps(said), secret)
+    return brief(said if isinstance(said, str) else orjson.dumps(said), secrets)

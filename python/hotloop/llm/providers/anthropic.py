@@ -11,7 +11,7 @@ from ...errors import MissingKeyError, ModelError, ModelRequestError, ModelRespo
 from ...toolcall import ToolCall
 from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
-from ..text import brief
+from ..text import Secrets, brief
 from .base import Question, refuse_ours
 from .blocks import CONTENT, encode, encode_tools
 from .openai import credential, endpoint
@@ -81,6 +81,7 @@ class AnthropicProvider:
         versioned = urlsplit(base).path.rstrip("/").endswith("/v1")  # its SDK adds the version; others write it
         self.identity = endpoint(base, "messages" if versioned else "v1/messages")
         self.credential = credential(api_key, _VARIABLE, environ)
+        self.secrets = tuple(filter(None, (self.credential,)))
         if not self.credential and base.rstrip("/").removesuffix("/v1") == _HOSTED:
             raise MissingKeyError(
                 f"anthropic:{model} is a hosted model and needs a key: set {_VARIABLE}, pass api_key, "
@@ -133,10 +134,10 @@ class AnthropicProvider:
         try:
             said = orjson.loads(raw)
         except orjson.JSONDecodeError:
-            raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, self.credential)!r}") from None
+            raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, self.secrets)!r}") from None
         if isinstance(said, dict) and (said.get("type") == "error" or said.get("error") is not None):
-            raise _reported(said.get("error"), self.credential)
-        return _completion(said, brief(raw, self.credential))
+            raise _reported(said.get("error"), self.secrets)
+        return _completion(said, brief(raw, self.secrets))
 
     def storable(self, answer: dict[str, Any]) -> bool:
         """Whether the answer ended by itself, and was not refused."""
@@ -144,7 +145,7 @@ class AnthropicProvider:
 
     def stream(self, question: Question) -> AnthropicStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
-        return AnthropicStream(self.credential)
+        return AnthropicStream(self.secrets)
 
 
 def _good(reason: str | None) -> bool:
@@ -255,11 +256,11 @@ def _usage(counts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reported(error: Any, secret: str) -> ModelError:
+def _reported(error: Any, secrets: Secrets) -> ModelError:
     """Return the exception for an error that the server reports where an answer should be."""
     kind, detail = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, error)
     said = detail if isinstance(detail, str) else orjson.dumps(error)
-    text = f"the server reported an error: {brief(said, secret)}"
+    text = f"the server reported an error: {brief(said, secrets)}"
     status = _STATUS.get(kind) if isinstance(kind, str) else None
     return ModelResponseError(text) if status is None else ModelStatusError(text, status)
 
@@ -267,8 +268,8 @@ def _reported(error: Any, secret: str) -> ModelError:
 class AnthropicStream:
     """Reads the events of one streamed message and puts the whole answer together."""
 
-    def __init__(self, secret: str = "") -> None:
-        self._secret = secret
+    def __init__(self, secrets: Secrets = ()) -> None:
+        self._secrets = secrets
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._pieces: dict[int, list[str]] = {}  # of the text that a block's deltas bring
@@ -297,10 +298,10 @@ class AnthropicStream:
             elif kind == "message_stop":
                 return self._end()
             elif kind == "error" or event.get("error") is not None:
-                raise _reported(event.get("error"), self._secret)
+                raise _reported(event.get("error"), self._secrets)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise ModelResponseError(
-                f"the server's stream holds no message of Anthropic's but {brief(data, self._secret)!r}"
+                f"the server's stream holds no message of Anthropic's but {brief(data, self._secrets)!r}"
             ) from None
         return []
 

@@ -58,6 +58,7 @@ class Provider(Protocol):
         identity: the URL that stands in the key of a request; it names what gives the answer, also where the address
             of the server changes with each start.
         credential: what separates tenants in the keys; empty for none. Never stored, never shown.
+        secrets: what no error may repeat: the credential, and those of a caller's own wire.
         key_variable: the environment variable that holds the credential; None where there is none.
     """
 
@@ -65,6 +66,7 @@ class Provider(Protocol):
     model: str
     identity: str
     credential: str
+    secrets: tuple[str, ...]
     key_variable: str | None
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:

@@ -45,6 +45,7 @@ class LocalProvider:
     name = "local"
     key_variable: str | None = None
     credential = ""  # everyone on this machine has the same model
+    secrets: tuple[str, ...] = ()
 
     def __init__(self, model: str, config: Config) -> None:
         self.model = model

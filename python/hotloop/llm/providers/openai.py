@@ -9,9 +9,9 @@ import orjson
 
 from ...errors import ConfigError, MissingKeyError, ModelError, ModelResponseError, ModelStatusError
 from ...toolcall import ToolCall
-from ..messages import Reply, unanswered
+from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
-from ..text import brief
+from ..text import Secrets, brief
 from .base import Question, refuse_ours
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class HostedByOpenAI:
         self.base = base_url or environ.get("OPENAI_BASE_URL", "").strip() or _HOSTED
         self.identity = endpoint(self.base, self.path)
         self.credential = credential(api_key, _VARIABLE, environ)
+        self.secrets = tuple(filter(None, (self.credential,)))
         if not self.credential and self.base.rstrip("/") == _HOSTED:
             raise MissingKeyError(
                 f"openai:{model} is a hosted model and needs a key: set {_VARIABLE}, pass api_key, "
@@ -85,15 +86,15 @@ class OpenAIProvider(HostedByOpenAI):
 
     def read(self, raw: bytes | memoryview, question: Question) -> dict[str, Any]:  # noqa: ARG002  (others need the question)
         """Return the answer."""
-        return read_completion(raw, self.credential)
+        return read_completion(raw, self.secrets)
 
     def storable(self, answer: dict[str, Any]) -> bool:
-        """Whether every choice is an answer."""
-        return all(unanswered(choice) is None for choice in answer["choices"])
+        """Whether no choice was filtered."""
+        return all(choice.get("finish_reason") != "content_filter" for choice in answer["choices"])
 
     def stream(self, question: Question) -> OpenAIStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
-        return OpenAIStream(self.credential)
+        return OpenAIStream(self.secrets)
 
 
 def own(messages: list[Any]) -> list[Any]:
@@ -134,14 +135,15 @@ def endpoint(base: str, path: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"the base URL {brief(base)!r} is none: write it as in https://host:port/v1")
+        *_, shown = base.partition("?")[0].rpartition("@")  # no credential in the text
+        raise ConfigError(f"the base URL {brief(shown)!r} is none: write it as in https://host:port/v1")
     if "@" in parts.netloc:
         raise ConfigError(f"the base URL of {parts.hostname} holds a credential; pass it as api_key")
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
-def read_completion(raw: bytes | memoryview, secret: str = "") -> dict[str, Any]:
-    """Decode a whole chat completion; what is said of others is said without `secret`.
+def read_completion(raw: bytes | memoryview, secrets: Secrets = ()) -> dict[str, Any]:
+    """Decode a whole chat completion; what is said of others is said without `secrets`.
 
     Raises:
         ModelError: the bytes report an error, or are something else.
@@ -149,17 +151,17 @@ def read_completion(raw: bytes | memoryview, secret: str = "") -> dict[str, Any]
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, secret)!r}") from None
+        raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, secrets)!r}") from None
     if not isinstance(answer, dict):
-        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secret)!r}")
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secrets)!r}")
     if answer.get("error") is not None:
-        raise reported(answer["error"], secret)
+        raise reported(answer["error"], secrets)
     try:
         whole = all(_is_message(choice["message"]) for choice in answer["choices"]) and bool(answer["choices"])
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secret)!r}")
+        raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secrets)!r}")
     for choice in answer["choices"]:
         choice["message"]["role"] = "assistant"  # some servers leave it out, or have a word of their own
     return answer
@@ -176,12 +178,12 @@ def _is_message(message: Any) -> bool:
     )
 
 
-def reported(error: Any, secret: str) -> ModelError:
+def reported(error: Any, secrets: Secrets) -> ModelError:
     """Return the exception for an error that a server reports where an answer should be."""
     detail = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
     said = detail if isinstance(detail, str) else orjson.dumps(error)
-    text = f"the server reported an error: {brief(said, secret)}"
+    text = f"the server reported an error: {brief(said, secrets)}"
     if isinstance(code, int) and 400 <= code < 600:
         return ModelStatusError(text, code)
     return ModelResponseError(text)
@@ -190,8 +192,8 @@ def reported(error: Any, secret: str) -> ModelError:
 class OpenAIStream:
     """Reads the chunks of one streamed chat completion and puts the whole answer together."""
 
-    def __init__(self, secret: str = "") -> None:
-        self._secret = secret
+    def __init__(self, secrets: Secrets = ()) -> None:
+        self._secrets = secrets
         self._answer: dict[str, Any] = {}
         self._message: dict[str, Any] = {"role": "assistant", "content": None}
         self._text: list[str] = []
@@ -210,7 +212,7 @@ class OpenAIStream:
         try:
             chunk = orjson.loads(data)
             if name == b"error" or chunk.get("error") is not None:
-                raise reported(chunk.get("error", chunk), self._secret)
+                raise reported(chunk.get("error", chunk), self._secrets)
             events: list[StreamEvent] = []
             for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
@@ -221,7 +223,7 @@ class OpenAIStream:
                 self._answer["usage"] = chunk["usage"]
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise ModelResponseError(
-                f"the server's stream holds no chat completion but {brief(data, self._secret)!r}"
+                f"the server's stream holds no chat completion but {brief(data, self._secrets)!r}"
             ) from None
         return events
 
@@ -277,12 +279,8 @@ class OpenAIStream:
 
     @property
     def storable(self) -> bool:
-        """Whether it is whole, and is an answer."""
-        return (
-            self._done
-            and self._reason is not None
-            and unanswered({"message": self._message, "finish_reason": self._reason}) is None
-        )
+        """Whether the answer is whole and was not filtered."""
+        return self._done and self._reason not in (None, "content_filter")
 
 
 def _text(value: Any) -> str:

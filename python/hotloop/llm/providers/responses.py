@@ -10,7 +10,7 @@ from ...errors import ModelRequestError, ModelResponseError
 from ...toolcall import ToolCall
 from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
-from ..text import brief
+from ..text import Secrets, brief
 from .base import Question, refuse_ours
 from .items import ITEMS, encode, encode_tools
 from .openai import HostedByOpenAI, reported
@@ -76,8 +76,8 @@ class ResponsesProvider(HostedByOpenAI):
         try:
             said = orjson.loads(raw)
         except orjson.JSONDecodeError:
-            raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, self.credential)!r}") from None
-        return _completion(said, self.credential, raw)
+            raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, self.secrets)!r}") from None
+        return _completion(said, self.secrets, raw)
 
     def storable(self, answer: dict[str, Any]) -> bool:
         """Whether the answer is complete, and was not filtered."""
@@ -85,7 +85,7 @@ class ResponsesProvider(HostedByOpenAI):
 
     def stream(self, question: Question) -> ResponsesStream:  # noqa: ARG002
         """Return a decoder for one streamed answer."""
-        return ResponsesStream(self.credential)
+        return ResponsesStream(self.secrets)
 
 
 def _param(head: dict[str, Any], name: str, value: Any) -> None:
@@ -114,10 +114,10 @@ def _param(head: dict[str, Any], name: str, value: Any) -> None:
 # -- answers -------------------------------------------------------------------------------------------------------
 
 
-def _completion(said: Any, secret: str, raw: bytes | memoryview) -> dict[str, Any]:
+def _completion(said: Any, secrets: Secrets, raw: bytes | memoryview) -> dict[str, Any]:
     """Return a response as a chat completion."""
     if isinstance(said, dict) and (said.get("error") is not None or said.get("type") == "error"):
-        raise reported(said.get("error") or said, secret)
+        raise reported(said.get("error") or said, secrets)
     try:
         status, items = said.get("status", "completed"), said["output"]
         if status not in ("completed", "incomplete"):
@@ -147,7 +147,9 @@ def _completion(said: Any, secret: str, raw: bytes | memoryview) -> dict[str, An
             "usage": _usage(said.get("usage") or {}),
         }
     except (AttributeError, KeyError, TypeError):
-        raise ModelResponseError(f"the server's answer is no response of OpenAI's but {brief(raw, secret)!r}") from None
+        raise ModelResponseError(
+            f"the server's answer is no response of OpenAI's but {brief(raw, secrets)!r}"
+        ) from None
 
 
 def _call(item: dict[str, Any]) -> dict[str, Any]:
@@ -169,8 +171,8 @@ def _usage(counts: dict[str, Any]) -> dict[str, Any]:
 class ResponsesStream:
     """Reads the events of one streamed response; its last event holds the whole answer."""
 
-    def __init__(self, secret: str = "") -> None:
-        self._secret = secret
+    def __init__(self, secrets: Secrets = ()) -> None:
+        self._secrets = secrets
         self._calls: dict[int, int] = {}  # place of an item → number of its call
         self._reply: Reply | None = None
 
@@ -194,14 +196,14 @@ class ResponsesStream:
                 call = ToolCall(function["function"]["name"], function["function"]["arguments"] or "{}", function["id"])
                 return [ToolCallEnd(self._calls[event["output_index"]], call)]
             if kind in _ENDS:
-                self._reply = reply = Reply(_completion(event["response"], self._secret, data))
+                self._reply = reply = Reply(_completion(event["response"], self._secrets, data))
                 return [reply.usage, Done(reply.finish_reason, reply)]
             if kind == "error" or kind == "response.failed" or event.get("error") is not None:
                 failed = event.get("response") or event
-                raise reported(failed.get("error") or failed, self._secret)
+                raise reported(failed.get("error") or failed, self._secrets)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise ModelResponseError(
-                f"the server's stream holds no response of OpenAI's but {brief(data, self._secret)!r}"
+                f"the server's stream holds no response of OpenAI's but {brief(data, self._secrets)!r}"
             ) from None
         return []
 
