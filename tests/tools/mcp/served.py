@@ -5,6 +5,7 @@ import os
 import sys
 
 from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import EmbeddedResource, ResourceLink, TextResourceContents, ToolAnnotations
 
 server = MCPServer("served")
@@ -42,7 +43,7 @@ def secret() -> str:
 
 @server.tool()
 def fail() -> str:
-    raise ValueError("it went wrong")
+    raise ToolError("it went wrong")
 
 
 @server.tool()
@@ -64,7 +65,7 @@ def mixed() -> list:
 @server.tool()
 async def grow(context: Context) -> str:
     server.add_tool(lambda: "new", name="grown", description="Appeared later.")
-    await context.session.send_tool_list_changed()
+    await context.notify_tools_changed()
     return "grown"
 
 

@@ -109,6 +109,7 @@ class MCPServer(ToolSource):
     async def aclose(self) -> None:
         """End the connection, and the command with all that it started; the next use starts it anew."""
         connection, self._connection, self._restarted = self._connection, None, None
+        self._listed, self._stale = (), True
         if connection is not None:
             await connection.aclose()
 
@@ -123,16 +124,18 @@ class MCPServer(ToolSource):
         Raises:
             ToolError: the server cannot be reached, or does not answer.
         """
-        client = await self._client()
-        async with self._turn():
-            if self._stale:
-                self._stale = False  # a change that is told from now on makes it stale again
-                try:
-                    self._listed = tuple(self._tool(one) for one in await self._list(client))
-                except Exception as error:
-                    self._stale = True
-                    raise self._failure("does not tell its tools", error) from error
-            return self._listed
+        if self._listed and not self._stale:
+            return self._listed  # whether the server still lives is the next call's to find out
+        try:
+            client = await self._client()
+            async with self._turn():
+                if self._stale:
+                    self._listed = await self._list(client)
+        except ToolError:
+            if not self._listed:
+                raise
+            self._stale = False  # it died: its calls say so, and the run goes on with the other tools
+        return self._listed
 
     def _tool(self, found: mcp_types.Tool) -> Tool:
         from .convert import effect_of, is_repeatable, tool_of
@@ -144,16 +147,22 @@ class MCPServer(ToolSource):
 
         return tool_of(found, call, effect=effect_of(hints), approval=self._approval)
 
-    async def _list(self, client: Client) -> list[mcp_types.Tool]:
+    async def _list(self, client: Client) -> tuple[Tool, ...]:
+        self._stale = False  # a change that is told from now on makes it stale again
         found: list[mcp_types.Tool] = []
         cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-            found += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
-        raise ToolError(f"it has more than {_MAX_PAGES} pages of tools")
+        try:
+            for _ in range(_MAX_PAGES):
+                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+                found += page.tools
+                cursor = page.next_cursor
+                if cursor is None:
+                    return tuple(map(self._tool, found))
+        except Exception as error:
+            self._stale = True
+            raise self._failure("does not tell its tools", error) from error
+        self._stale = True
+        raise ToolError(f"the MCP server {self!r} has more than {_MAX_PAGES} pages of tools")
 
     # -- a call --------------------------------------------------------------------------------------------------
 
