@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from .errors import Code, exit_codes
 from .model import choose_model
 from .options import ConfigFile, Json, Quiet, Verbose
 
+if TYPE_CHECKING:
+    from ..tools import Tool
+
 __all__ = ["EXIT_CODES", "run"]
 
 EXIT_CODES = exit_codes(Code.MODEL, Code.SERVER, Code.WORKSPACE, Code.UNANSWERED, Code.CACHE)
@@ -21,6 +24,8 @@ INSTRUCTIONS = (
     "You answer questions about the files of a folder, the workspace. Look at the files with the tools before you "
     "answer; paths are relative to the workspace. Answer shortly, and name the files that your answer rests on."
 )
+
+CHANGING = "Where the task asks for a change, make it with the tools, and make no other."
 
 
 def run(
@@ -43,6 +48,13 @@ def run(
         int | None,
         typer.Option(min=1, max=10_000, help="Model calls at most.", metavar="N", show_default=False),
     ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Give the agent tools that write files; each call is asked about first.")
+    ] = False,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Give it a tool that runs commands; each call is asked about first.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask about no call: run them all.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write stored answers.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -51,7 +63,8 @@ def run(
 ) -> None:
     """Give a task to an agent in a folder.
 
-    The agent can list, read and search the files of the workspace. Prints each turn, each tool call, the answer, and
+    The agent can list, read and search the files of the workspace; with --write and --commands also change them and
+    run commands, after a yes on the terminal. Prints each turn, each tool call, the answer, and
     what it took; with --json, one line of JSON on standard output. Run again with the same task and unchanged files,
     it answers from the cache.
     """
@@ -60,6 +73,8 @@ def run(
         raise typer.BadParameter("the task is empty; say what to do", param_hint="TASK")
     if any("\ud800" <= char <= "\udfff" for char in task):
         raise typer.BadParameter("the task is not valid text in this terminal's encoding", param_hint="TASK")
+    from ..tools.workspace import workspace_tools
+
     folder = _workspace(workspace)
     if max_turns is not None:
         settings = settings.replace(agent_execution={"max_turns": max_turns})
@@ -68,7 +83,9 @@ def run(
     if no_cache:
         settings = settings.replace(response_cache={"enabled": False})
     chosen = choose_model(model, settings).model
-    asyncio.run(_run(task, folder, chosen, settings, as_json=as_json, quiet=quiet, verbose=verbose))
+    tools = workspace_tools(folder, write=write, commands=commands, approval="never" if yes else "always")
+    instructions = f"{INSTRUCTIONS} {CHANGING}" if write or commands else INSTRUCTIONS
+    asyncio.run(_run(task, tools, instructions, chosen, settings, as_json=as_json, quiet=quiet, verbose=verbose))
 
 
 def _workspace(name: str) -> Path:
@@ -80,17 +97,29 @@ def _workspace(name: str) -> Path:
 
 
 async def _run(
-    task: str, workspace: Path, model: str, config: Config, *, as_json: bool, quiet: bool, verbose: bool
+    task: str,
+    tools: "list[Tool]",
+    instructions: str,
+    model: str,
+    config: Config,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     from ..agent import Agent
-    from ..tools.workspace import workspace_tools
+    from .ask import Terminal
     from .progress import Progress
 
-    tools = workspace_tools(workspace, write=False)
     with Progress(model, as_json=as_json, quiet=quiet, verbose=verbose) as progress:
         async with (
             Agent(
-                model, tools, instructions=INSTRUCTIONS, max_turns=config.agent_execution.max_turns, config=config
+                model,
+                tools,
+                instructions=instructions,
+                max_turns=config.agent_execution.max_turns,
+                config=config,
+                approve=Terminal(),
             ) as agent,
             aclosing(agent.stream(task)) as events,
         ):
