@@ -3,7 +3,7 @@
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use hotloop_core::canon::{CanonError, Step, TooLong, Writer};
-use hotloop_core::key::{self, Digest, MESSAGES, Memo, Scope, Shape, message_hash, value_hash};
+use hotloop_core::key::{self, Digest, MESSAGES, Memo, Scope, Shape, message_writer, value_writer};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -40,7 +40,7 @@ pub(crate) fn cache_key<'py>(
     value: &Bound<'py, PyAny>,
     namespace: &str,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let writer = value::write(value, || Writer::hashing(value_hash(namespace)))?;
+    let writer = value::write(value, || value_writer(namespace))?;
     Ok(PyBytes::new(value.py(), &writer.digest()))
 }
 
@@ -176,7 +176,7 @@ impl Chain {
                 messages: items.len(),
             });
         }
-        let mut writer = Writer::hashing(scope.head_hash(shape));
+        let mut writer = scope.head_writer(shape);
         match shape {
             Shape::Messages => exact::write_without(body, MESSAGES, &mut writer)?,
             Shape::Whole => exact::write(body, &mut writer)?,
@@ -218,14 +218,14 @@ impl Chain {
         if shape == Shape::Messages {
             members.retain(|(name, _)| !name.to_str().is_ok_and(|name| name == MESSAGES));
         }
-        let mut writer = Writer::hashing(scope.head_hash(shape));
+        let mut writer = scope.head_writer(shape);
         any::write_members(&members, &mut writer)?;
         let mut chain = Self {
             digest: writer.digest(),
             messages: 0,
         };
         for (i, message) in messages.iter().flatten().enumerate() {
-            let mut writer = Writer::hashing(message_hash(&chain.digest));
+            let mut writer = message_writer(&chain.digest);
             any::write(message, &mut writer)
                 .map_err(|failure| within(failure.within(|| Step::Index(i))))?;
             chain.push(writer);
@@ -266,7 +266,7 @@ impl KeyChain {
         // Read before the lock is taken: reading may run Python code.
         let form = value::write(message, Writer::growing)?;
         let mut chain = lock(&self.0);
-        let mut writer = Writer::hashing(message_hash(&chain.digest));
+        let mut writer = message_writer(&chain.digest);
         writer
             .raw(form.as_bytes())
             .map_err(|error| raise(&error.into(), None))?;

@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
 use hotloop_core::canon::Writer;
-use hotloop_core::key::{Digest, MESSAGES, Scope, Shape, message_hash};
+use hotloop_core::key::{Digest, MESSAGES, Scope, Shape, message_writer};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -141,7 +141,7 @@ impl Track {
             self.snapshot.truncate(at);
         }
         if known == 0 {
-            let mut writer = Writer::hashing(self.scope.head_hash(Shape::Messages));
+            let mut writer = self.scope.head_writer(Shape::Messages);
             exact::write_without(body, MESSAGES, &mut writer)?;
             self.add(body, MESSAGES, writer);
             known = 1;
@@ -151,7 +151,7 @@ impl Track {
             .get(known - 1)
             .map_or([0; 32], |part| part.digest);
         for message in messages.get(known - 1..).unwrap_or_default() {
-            let mut writer = Writer::hashing(message_hash(&digest));
+            let mut writer = message_writer(&digest);
             exact::write(message, &mut writer)?;
             digest = self.add(message, "", writer);
         }

@@ -4,6 +4,7 @@
 //! Python binding walks Python objects. Both give the same bytes for the same value.
 
 mod error;
+mod escape;
 mod names;
 mod number;
 mod parse;

@@ -181,17 +181,26 @@ fn hashing_gives_the_hash_of_what_growing_keeps() {
         "\"\\".repeat(100),
         String::new(),
     ];
-    let (mut grown, mut hashed) = (Writer::growing(), Writer::hashing(Sha256::new()));
-    for piece in &pieces {
-        for writer in [&mut grown, &mut hashed] {
-            writer.string(piece).unwrap();
-            writer.raw(piece.as_bytes()).unwrap();
-            writer.number(1.5e300).unwrap();
+    for prefix in [0, 1, 63, 64, 65, 200, 100_000].map(|len| vec![7; len]) {
+        let (mut grown, mut hashed) = (Writer::growing(), Writer::hashing(&prefix));
+        assert!(hashed.is_empty());
+        for piece in &pieces {
+            for writer in [&mut grown, &mut hashed] {
+                writer.string(piece).unwrap();
+                writer.raw(piece.as_bytes()).unwrap();
+                writer.number(1.5e300).unwrap();
+                for _ in 0..1000 {
+                    writer.name("short").unwrap();
+                    writer.byte(b',').unwrap();
+                }
+            }
         }
+        assert_eq!(grown.len(), hashed.len());
+        let want = Sha256::new()
+            .chain_update(prefix)
+            .chain_update(grown.as_bytes());
+        assert_eq!(hashed.digest(), <[u8; 32]>::from(want.finalize()));
     }
-    assert_eq!(grown.len(), hashed.len());
-    let want: [u8; 32] = Sha256::digest(grown.as_bytes()).into();
-    assert_eq!(hashed.digest(), want);
 }
 
 #[test]

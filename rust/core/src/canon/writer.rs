@@ -5,13 +5,18 @@ use std::cell::Cell;
 use sha2::{Digest as _, Sha256};
 
 use super::MAX_BYTES;
+use super::escape::{WIDEST, copy_short, escape};
 use super::number::{MAX_NUMBER, write_double};
-use super::scan::{BLOCK, first_special, is_special, short_word};
+use super::scan::BLOCK;
 
 /// Text is escaped in pieces of this many bytes, so that room is asked for once a piece.
 const PIECE: usize = 2048;
-/// An escape takes at most six bytes (`\u001f`), and a block is stored whole before its escapes are known.
-const WIDEST: usize = 6;
+/// A hashing writer hashes so many bytes as soon as it has them, and writes strings in such pieces. SHA-256 waits for its
+/// own results most of the time: the processor writes on meanwhile, as long as both fit into what it looks ahead.
+const STEP: usize = 2 * SHA_BLOCK;
+/// The newest bytes are left for later: reading what has just been stored in other widths would wait for the stores.
+const LAG: usize = 3 * SHA_BLOCK;
+const SHA_BLOCK: usize = 64;
 /// Size of the buffer in front of the hash: it stays in the first-level cache.
 const WINDOW: usize = 32 << 10;
 /// A thread keeps its buffer for the next value when it is not larger than this.
@@ -30,9 +35,15 @@ pub struct Writer {
     /// Initialised throughout; the first `at` bytes are written.
     buffer: Vec<u8>,
     at: usize,
-    /// Bytes that went on to the hash.
+    /// Bytes that have left the buffer.
     passed: usize,
+    /// Bytes in front that are no part of the value.
+    prefix: usize,
     hash: Option<Sha256>,
+    /// The bytes before are hashed.
+    from: usize,
+    /// Where it is time to hash more.
+    next: usize,
 }
 
 impl Writer {
@@ -44,34 +55,65 @@ impl Writer {
             at: 0,
             passed: 0,
             hash: None,
+            from: 0,
+            next: usize::MAX,
+            prefix: 0,
         }
     }
 
-    /// A writer that hashes what is written, after what `hash` has already seen.
+    /// A writer that hashes what is written, after a prefix.
     #[must_use]
-    pub fn hashing(hash: Sha256) -> Self {
+    pub fn hashing(prefix: &[u8]) -> Self {
         let mut buffer = SCRATCH.take();
         if buffer.len() < WINDOW {
             buffer.resize(WINDOW, 0);
         }
+        let mut hash = Sha256::new();
+        let (whole, rest) = prefix.as_chunks::<SHA_BLOCK>();
+        hash.update(whole.as_flattened());
+        if let Some(to) = buffer.get_mut(..rest.len()) {
+            to.copy_from_slice(rest);
+        }
         Self {
             buffer,
-            at: 0,
+            at: rest.len(),
             passed: 0,
+            prefix: rest.len(),
             hash: Some(hash),
+            from: 0,
+            next: STEP + LAG,
+        }
+    }
+
+    #[inline]
+    fn hash_if_due(&mut self) {
+        if self.at >= self.next {
+            self.pass();
+        }
+    }
+
+    /// Hashes what is due, in whole blocks.
+    #[inline(never)]
+    fn pass(&mut self) {
+        if let Some(hash) = &mut self.hash {
+            let ready = (self.at - self.from).saturating_sub(LAG);
+            let upto = self.from + ready - ready % SHA_BLOCK;
+            hash.update(self.buffer.get(self.from..upto).unwrap_or_default());
+            self.from = upto;
+            self.next = upto + STEP + LAG;
         }
     }
 
     /// What was written; of a hashing writer, what has not been hashed yet.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.buffer.get(..self.at).unwrap_or_default()
+        self.buffer.get(self.from..self.at).unwrap_or_default()
     }
 
     /// How many bytes were written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.passed + self.at
+        self.passed + self.at - self.prefix
     }
 
     /// Whether nothing was written.
@@ -103,10 +145,13 @@ impl Writer {
         if self.len() > MAX_BYTES {
             return Err(TooLong);
         }
-        if let Some(hash) = &mut self.hash {
-            hash.update(self.buffer.get(..self.at).unwrap_or_default());
-            self.passed += self.at;
-            self.at = 0;
+        if self.hash.is_some() {
+            self.pass();
+            self.buffer.copy_within(self.from..self.at, 0);
+            self.passed += self.from;
+            self.at -= self.from;
+            self.from = 0;
+            self.next = STEP + LAG;
         }
         let need = self.at + count;
         if need > self.buffer.len() {
@@ -154,10 +199,10 @@ impl Writer {
         if bytes.len() > WINDOW
             && let Some(hash) = &mut self.hash
         {
-            hash.update(self.buffer.get(..self.at).unwrap_or_default());
+            hash.update(self.buffer.get(self.from..self.at).unwrap_or_default());
             hash.update(bytes);
             self.passed += self.at + bytes.len();
-            self.at = 0;
+            (self.at, self.from, self.next) = (0, 0, STEP + LAG);
             return self.finish();
         }
         self.room(bytes.len())?;
@@ -205,6 +250,7 @@ impl Writer {
                 .zip(b"\":")
                 .for_each(|(to, from)| *to = *from);
             self.at += len + 2 + then.len();
+            self.hash_if_due();
             return Ok(());
         }
         self.quoted_with_escapes(text, then)
@@ -212,7 +258,7 @@ impl Writer {
 
     #[inline(never)]
     fn quoted_with_escapes(&mut self, text: &[u8], then: &[u8]) -> Result<(), TooLong> {
-        if text.len() > PIECE {
+        if text.len() > self.piece() {
             return self.quoted_in_pieces(text, then);
         }
         self.room(WIDEST * text.len() + BLOCK + 3)?;
@@ -224,8 +270,13 @@ impl Writer {
                 out.iter_mut().zip(then).for_each(|(to, from)| *to = *from);
             }
             self.at += len + 2 + then.len();
+            self.hash_if_due();
         }
         Ok(())
+    }
+
+    fn piece(&self) -> usize {
+        if self.hash.is_some() { STEP } else { PIECE }
     }
 
     fn quoted_in_pieces(&mut self, text: &[u8], then: &[u8]) -> Result<(), TooLong> {
@@ -233,11 +284,12 @@ impl Writer {
             return Err(TooLong);
         }
         self.byte(b'"')?;
-        for piece in text.chunks(PIECE) {
+        for piece in text.chunks(self.piece()) {
             self.room(WIDEST * PIECE + BLOCK)?;
             if let Some(out) = self.buffer.get_mut(self.at..) {
                 self.at += escape(piece, out);
             }
+            self.hash_if_due();
         }
         self.byte(b'"')?;
         self.raw(then)
@@ -279,112 +331,4 @@ impl Drop for Writer {
             SCRATCH.set(std::mem::take(&mut self.buffer));
         }
     }
-}
-
-/// Copies `text` to `out` with its escapes and returns how many bytes that took.
-///
-/// `out` holds at least `WIDEST * text.len() + BLOCK` bytes. A block is stored whole, then what follows its first
-/// special byte is overwritten: one branch a block instead of one a byte.
-#[inline]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "`out` is as long as the caller says; a byte grows to WIDEST at most"
-)]
-fn escape(text: &[u8], out: &mut [u8]) -> usize {
-    let mut rest = text;
-    let mut at = 0;
-    while let Some(block) = rest.first_chunk::<BLOCK>() {
-        out[at..at + BLOCK].copy_from_slice(block);
-        let clean = first_special(block);
-        at += clean;
-        if clean < BLOCK {
-            at += escape_byte(block[clean], &mut out[at..]);
-            rest = &rest[clean + 1..];
-        } else {
-            rest = &rest[BLOCK..];
-        }
-    }
-    if copy_short(rest, &mut out[at..]) {
-        return at + rest.len();
-    }
-    for &byte in rest {
-        if is_special(byte) {
-            at += escape_byte(byte, &mut out[at..]);
-        } else {
-            out[at] = byte;
-            at += 1;
-        }
-    }
-    at
-}
-
-/// Copies fewer than sixteen bytes, in two halves that overlap, unless one of them is special.
-#[inline]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "`out` has a block's room, and the halves are within `text`"
-)]
-fn copy_short(text: &[u8], out: &mut [u8]) -> bool {
-    let len = text.len();
-    // Put together in registers: a block stored in halves and loaded whole would stall.
-    let block = if let (Some(low), Some(high)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        out[..8].copy_from_slice(low);
-        out[len - 8..len].copy_from_slice(high);
-        u128::from(u64::from_le_bytes(*low)) | u128::from(u64::from_le_bytes(*high)) << 64
-    } else {
-        let word = short_word(text, b' ');
-        out[..8].copy_from_slice(&word);
-        u128::from(u64::from_le_bytes(word)) | u128::from(u64::from_le_bytes([b' '; 8])) << 64
-    };
-    first_special(&block.to_le_bytes()) == BLOCK
-}
-
-/// The escape of each special byte, padded, and its length.
-#[expect(clippy::indexing_slicing, reason = "computed by the compiler")]
-const ESCAPES: [([u8; 8], usize); 0x5d] = {
-    let mut table = [([0; 8], 0); 0x5d];
-    let mut byte = 0;
-    while byte < 0x20 {
-        let digits = b"0123456789abcdef";
-        table[byte] = (
-            [
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                digits[byte >> 4],
-                digits[byte & 15],
-                0,
-                0,
-            ],
-            6,
-        );
-        byte += 1;
-    }
-    let short = [
-        (8, b'b'),
-        (9, b't'),
-        (10, b'n'),
-        (12, b'f'),
-        (13, b'r'),
-        (0x22, b'"'),
-        (0x5c, b'\\'),
-    ];
-    let mut i = 0;
-    while i < short.len() {
-        table[short[i].0] = ([b'\\', short[i].1, 0, 0, 0, 0, 0, 0], 2);
-        i += 1;
-    }
-    table
-};
-
-#[inline]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "special bytes are below 0x5d, and `out` has a block's room"
-)]
-fn escape_byte(byte: u8, out: &mut [u8]) -> usize {
-    let (escape, len) = &ESCAPES[usize::from(byte)];
-    out[..8].copy_from_slice(escape);
-    *len
 }

@@ -1,6 +1,6 @@
 //! The key of a request whose messages come one at a time, as JSON text.
 
-use super::{Digest, MESSAGES, Scope, Shape, message_hash};
+use super::{Digest, MESSAGES, Scope, Shape, message_writer};
 use crate::canon::{CanonError, Integers, Result, Step, Text, Writer};
 
 /// The digest of a head and the messages so far.
@@ -31,7 +31,7 @@ impl Chain {
             Shape::Messages => Some(MESSAGES),
             Shape::Whole => None,
         };
-        let mut writer = Writer::hashing(scope.head_hash(shape));
+        let mut writer = scope.head_writer(shape);
         body.write_object_without(left_out, &mut writer)?;
         let mut chain = Self {
             digest: writer.digest(),
@@ -39,7 +39,7 @@ impl Chain {
         };
         let messages = left_out.and_then(|name| body.array_member(name));
         for (i, message) in messages.into_iter().flatten().enumerate() {
-            let mut writer = Writer::hashing(message_hash(&chain.digest));
+            let mut writer = message_writer(&chain.digest);
             let within = |error: CanonError| {
                 error
                     .within(Step::Index(i))
@@ -56,7 +56,7 @@ impl Chain {
     /// # Errors
     /// [`CanonError`] when the text has no canonical form; the chain is as it was then.
     pub fn append(&mut self, message: &[u8]) -> Result<()> {
-        let mut writer = Writer::hashing(message_hash(&self.digest));
+        let mut writer = message_writer(&self.digest);
         Text::parse(message, Integers::Exact)?.write(&mut writer)?;
         self.push(writer);
         Ok(())

@@ -8,7 +8,7 @@ mod chain;
 mod headers;
 mod memo;
 
-use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
 use crate::canon::{Integers, Result, Text, Writer};
 
@@ -35,13 +35,14 @@ pub enum Shape {
     Whole,
 }
 
-/// Starts the hash of [`cache_key`]: the canonical form of the value follows.
+/// The writer of [`cache_key`]: the canonical form of the value follows.
 #[must_use]
-pub fn value_hash(namespace: &str) -> Sha256 {
-    let mut hash = Sha256::new();
-    field(VALUE, |bytes| hash.update(bytes));
-    field(namespace.as_bytes(), |bytes| hash.update(bytes));
-    hash
+pub fn value_writer(namespace: &str) -> Writer {
+    let mut prefix = SmallVec::<[u8; 64]>::new();
+    for part in [VALUE, namespace.as_bytes()] {
+        field(part, |bytes| prefix.extend_from_slice(bytes));
+    }
+    Writer::hashing(&prefix)
 }
 
 /// The key of the value that a JSON text stands for.
@@ -49,18 +50,18 @@ pub fn value_hash(namespace: &str) -> Sha256 {
 /// # Errors
 /// [`CanonError`](crate::canon::CanonError) when the text has no canonical form.
 pub fn cache_key(text: &[u8], namespace: &str) -> Result<Digest> {
-    let mut writer = Writer::hashing(value_hash(namespace));
+    let mut writer = value_writer(namespace);
     Text::parse(text, Integers::Exact)?.write(&mut writer)?;
     Ok(writer.digest())
 }
 
-/// Starts the hash of a message: its canonical form follows.
+/// The writer of a message: its canonical form follows.
 #[must_use]
-pub fn message_hash(before: &Digest) -> Sha256 {
-    let mut hash = Sha256::new();
-    field(MESSAGE, |bytes| hash.update(bytes));
-    hash.update(before);
-    hash
+pub fn message_writer(before: &Digest) -> Writer {
+    let mut prefix = SmallVec::<[u8; 64]>::new();
+    field(MESSAGE, |bytes| prefix.extend_from_slice(bytes));
+    prefix.extend_from_slice(before);
+    Writer::hashing(&prefix)
 }
 
 /// The key of a request from the JSON text of its body.
@@ -101,17 +102,16 @@ impl Scope {
         Self(bytes)
     }
 
-    /// Starts the hash of a head: its canonical form follows, without the messages where they are chained.
+    /// The writer of a head: its canonical form follows, without the messages where they are chained.
     #[must_use]
-    pub fn head_hash(&self, shape: Shape) -> Sha256 {
-        let mut hash = Sha256::new();
-        hash.update(&self.0);
+    pub fn head_writer(&self, shape: Shape) -> Writer {
+        let mut prefix = self.0.clone();
         let chained = match shape {
             Shape::Messages => MESSAGES.as_bytes(),
             Shape::Whole => b"",
         };
-        field(chained, |bytes| hash.update(bytes));
-        hash
+        field(chained, |bytes| prefix.extend_from_slice(bytes));
+        Writer::hashing(&prefix)
     }
 
     /// The encoding.
