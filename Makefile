@@ -26,7 +26,7 @@ override TASK := $(value TASK)
 export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the tool decorator?)
 
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja') pyproject.toml README.md
+SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja' -o -name '*.toml') pyproject.toml README.md
 
 .PHONY: run test lint bench-embedded bench-limits test-litellm soak fuzz bench asv lock clean
 .DELETE_ON_ERROR:

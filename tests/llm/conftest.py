@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotloop.llm import client
+from hotloop.llm import asking
 from hotloop.llm.wire import open_wire
 
 
@@ -13,5 +13,5 @@ def wire(request, monkeypatch):
     def opened(config, http):
         return open_wire(config.replace(llm_client={"wire": request.param}), http)
 
-    monkeypatch.setattr(client, "open_wire", opened)
+    monkeypatch.setattr(asking, "open_wire", opened)
     return request.param

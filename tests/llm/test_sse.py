@@ -41,3 +41,10 @@ def test_cuts_and_line_ends_change_nothing(lines, newline, bom, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     assert read(*pieces) == expected
+
+
+def test_a_whole_event_after_part_of_one_is_a_part_of_it():
+    assert read(b"data: a\n", b"data: b\n\n") == [(b"", b"a\nb")]
+    assert read(b"event: e\n", b"data: a\n\n", b"data: b\n\n") == [(b"e", b"a"), (b"", b"b")]
+    assert read(b"data: a\r", b"data: b\n\n") == [(b"", b"a\nb")]
+    assert read(b": ", b"data: b\n\n", b"data: c\n\n") == [(b"", b"c")]

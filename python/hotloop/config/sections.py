@@ -86,6 +86,16 @@ class LLMClientConfig(Section):
         'What carries requests; "pyreqwest" costs a fraction of the processor time and needs the extra "fast".',
         choices=("httpx2", "pyreqwest"),
     )
+    embedding_batch: int = setting(256, "Texts in one request for embeddings at most.", low=1, high=100_000)
+    embedding_window: float = setting(
+        0.005,
+        "Seconds that a request for embeddings waits for texts of other calls; 0 for the running ones.",
+        low=0,
+        high=60,
+    )
+    prices: str | None = setting(
+        None, "A TOML file of models' prices that override and add to the built-in ones.", low=1, high=4096
+    )
     http2: bool = setting(False, 'Whether to offer HTTP/2 to the server; needs the extra "http2".')
     local_context: int = setting(4096, "Tokens of context of a local model.", low=256, high=1 << 20)
     local_threads: int = setting(1, "Processor threads of a local model.", low=1, high=1024)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .usage import Meter
     from .wire import Answer, Wire
 
-__all__ = ["Attempt", "Read"]
+__all__ = ["HEADERS", "Attempt", "Read"]
 
-_HEADERS = {"content-type": "application/json", "user-agent": "hotloop"}
+HEADERS = {"content-type": "application/json", "user-agent": "hotloop"}
 
 
 class Read(NamedTuple):
@@ -81,7 +81,7 @@ class Attempt:
                 self._demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
             return Read(bytes(answer.body) if self._unchanged is not None else b"", document)
 
-        return await self._wire.send(url, {**_HEADERS, **provider.headers()}, body, self._timeout, use)
+        return await self._wire.send(url, {**HEADERS, **provider.headers()}, body, self._timeout, use)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Opened]:
@@ -89,7 +89,7 @@ class Attempt:
         body = self._body()
         provider = self._provider
         url = await provider.address()
-        headers = {**_HEADERS, "accept": "text/event-stream", **provider.headers()}
+        headers = {**HEADERS, "accept": "text/event-stream", **provider.headers()}
         async with self._wire.stream(url, headers, body, self._timeout) as (answer, chunks):
             self._demand.observe(answer.headers, answer.status)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -10,7 +10,9 @@ from .text import brief
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from ..errors import ModelError
     from ..observe.events import CacheState
+    from .structured import Structure
 
 __all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas", "unanswered"]
 
@@ -57,6 +59,9 @@ def schemas(tools: Sequence[ToolLike | Mapping[str, Any]] | None) -> list[Any]:
     return [tool.schema("openai") if isinstance(tool, ToolLike) else tool for tool in tools or ()]
 
 
+_UNREAD = object()
+
+
 class Reply:
     """A model's answer; it belongs to its caller, who may change it.
 
@@ -65,17 +70,44 @@ class Reply:
         cache: how the call was answered: "hit", "joined", "miss" or "bypass".
         tier: the cache tier that had it, for a hit.
         age: seconds since a stored answer was made, else 0.
+        model: who answered, as provider:name.
+        failures: why the models that were asked before did not answer, in their order; empty unless it fell back.
+        cost: US dollars that this call costs: 0 where no model worked for it, None where nobody knows the price.
     """
 
-    __slots__ = ("_tool_calls", "_usage", "age", "cache", "raw", "tier")
+    __slots__ = (
+        "_output",
+        "_structure",
+        "_tool_calls",
+        "_usage",
+        "age",
+        "cache",
+        "cost",
+        "failures",
+        "model",
+        "raw",
+        "tier",
+    )
 
     def __init__(
-        self, raw: dict[str, Any], cache: CacheState = "bypass", tier: str | None = None, age: float = 0.0
+        self,
+        raw: dict[str, Any],
+        cache: CacheState = "bypass",
+        tier: str | None = None,
+        age: float = 0.0,
+        model: str = "",
+        failures: tuple[ModelError, ...] = (),
+        structure: Structure | None = None,
     ) -> None:
         self.raw = raw
         self.cache: CacheState = cache
         self.tier = tier
         self.age = age
+        self.model = model
+        self.failures = failures
+        self.cost: float | None = None
+        self._structure = structure
+        self._output: Any = _UNREAD
         self._tool_calls: list[ToolCall] | None = None
         self._usage: Usage | None = None
 
@@ -89,6 +121,24 @@ class Reply:
     def text(self) -> str:
         """The answer's text; empty where the model only called tools."""
         return _text(self.message)
+
+    @property
+    def output(self) -> Any:
+        """The answer as a value of the `output_type` that was asked for, or its text where none was.
+
+        Raises:
+            ModelResponseError: the answer of a stream is no such value.
+        """
+        if self._structure is None:
+            return self.text
+        if self._output is _UNREAD:
+            self._output = self._structure.read(self)
+        return self._output
+
+    def take(self, origin: Reply) -> None:
+        """Take over where `origin` says that the answer comes from."""
+        self.cache, self.tier, self.age = origin.cache, origin.tier, origin.age
+        self.model, self.failures, self._structure = origin.model, origin.failures, origin._structure
 
     @property
     def tool_calls(self) -> list[ToolCall]:

@@ -28,6 +28,16 @@ class SSEReader:
 
         An event that the stream ends in the middle of is never returned, as the standard wants it.
         """
+        if (
+            chunk[:6] == b"data: "
+            and chunk[-2:] == b"\n\n"
+            and chunk.count(b"\n") == 2
+            and b"\r" not in chunk
+            and not (self._rest or self._data or self._skip)
+        ):  # one whole event, as most servers send them
+            self._started = True
+            name, self._name = self._name, b""
+            return [(name, chunk[6:-2])]
         if not chunk:
             return []
         if self._skip:

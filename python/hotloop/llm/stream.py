@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Done", "StreamEvent", "TextDelta", "ToolCallDelta", "ToolCallEnd", "ToolCallStart", "Usage"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # frozen, it takes three times as long to make, and there are very many
 class TextDelta:
     """A piece of the answer's text."""
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .messages import Reply
+    from .prices import Prices
 
 __all__ = ["ClientMetrics", "Meter", "Usage"]
 
@@ -65,6 +69,11 @@ class ClientMetrics(NamedTuple):
         retries: attempts after a call's first.
         input_tokens, output_tokens, cached_tokens: what the model worked off; hits and joined calls cost nothing.
         seconds: spent in calls, from their start to their answer or error.
+        cache_write_tokens: tokens that the provider stored in its prompt cache.
+        cost: US dollars for what the model worked off; None where the price of some of it is not known.
+        fell_back: calls that another model answered, or was asked; they are among the errors here.
+        texts: texts that were asked to be embedded; those from the cache included.
+        requests: requests for embeddings.
     """
 
     calls: int = 0
@@ -78,22 +87,41 @@ class ClientMetrics(NamedTuple):
     output_tokens: int = 0
     cached_tokens: int = 0
     seconds: float = 0.0
+    cache_write_tokens: int = 0
+    cost: float | None = 0.0
+    fell_back: int = 0
+    texts: int = 0
+    requests: int = 0
 
 
 class Meter:
-    """Counts the calls of a client."""
+    """Counts the calls of one model.
 
-    def __init__(self) -> None:
-        self.calls = self.errors = self.retries = 0
+    Args:
+        prices: what models cost.
+        provider, model: which one it is.
+    """
+
+    def __init__(self, prices: Prices, provider: str, model: str) -> None:
+        self.calls = self.errors = self.retries = self.fell_back = self.texts = self.requests = 0
         self.seconds = 0.0
         self.states = {"hit": 0, "joined": 0, "miss": 0, "bypass": 0}
         self.usage = _NOTHING
+        self.cost: float | None = 0.0
+        self._prices, self._whose = prices, (provider, model)
 
-    def answered(self, state: str, usage: Usage) -> None:
-        """Count an answer; its tokens only where the model worked for this call."""
-        self.states[state] += 1
-        if state in ("miss", "bypass"):
-            self.usage += usage
+    def answered(self, reply: Reply, *, batch: bool = False) -> None:
+        """Count an answer and say what it costs; its tokens count only where the model worked for this call."""
+        self.states[reply.cache] += 1
+        reply.cost = self.worked(reply.usage, batch=batch) if reply.cache in ("miss", "bypass") else 0.0
+
+    def worked(self, usage: Usage, *, batch: bool = False) -> float | None:
+        """Count what the model worked off, and return what it costs."""
+        self.usage += usage
+        price = self._prices.of(*self._whose)
+        cost = None if price is None else price.cost(usage, batch=batch)
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+        return cost
 
     def read(self) -> ClientMetrics:
         """Return the counters as they stand."""
@@ -110,4 +138,9 @@ class Meter:
             usage.output_tokens,
             usage.cached_tokens,
             self.seconds,
+            usage.cache_write_tokens,
+            self.cost,
+            self.fell_back,
+            self.texts,
+            self.requests,
         )

@@ -14,12 +14,13 @@ from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, T
 from ..text import Secrets, brief
 from .base import Question, refuse_ours
 from .blocks import CONTENT, encode, encode_tools
+from .desks import AnthropicDesk
 from .openai import credential, endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AnthropicProvider", "AnthropicStream"]
+__all__ = ["AnthropicProvider", "AnthropicStream", "reported"]
 
 _VARIABLE = "ANTHROPIC_API_KEY"
 _HOSTED = "https://api.anthropic.com"
@@ -74,6 +75,7 @@ class AnthropicProvider:
 
     name = "anthropic"
     key_variable: str | None = _VARIABLE
+    embeddings: str | None = None  # Anthropic has none
 
     def __init__(self, model: str, base_url: str | None, api_key: str | None, environ: Mapping[str, str]) -> None:
         self.model = model
@@ -136,8 +138,12 @@ class AnthropicProvider:
         except orjson.JSONDecodeError:
             raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, self.secrets)!r}") from None
         if isinstance(said, dict) and (said.get("type") == "error" or said.get("error") is not None):
-            raise _reported(said.get("error"), self.secrets)
+            raise reported(said.get("error"), self.secrets)
         return _completion(said, brief(raw, self.secrets))
+
+    def desk(self) -> AnthropicDesk:
+        """Return the form that the provider's batch API has."""
+        return AnthropicDesk(self)
 
     def storable(self, answer: dict[str, Any]) -> bool:
         """Whether the answer ended by itself, and was not refused."""
@@ -256,7 +262,7 @@ def _usage(counts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reported(error: Any, secrets: Secrets) -> ModelError:
+def reported(error: Any, secrets: Secrets) -> ModelError:
     """Return the exception for an error that the server reports where an answer should be."""
     kind, detail = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, error)
     said = detail if isinstance(detail, str) else orjson.dumps(error)
@@ -298,7 +304,7 @@ class AnthropicStream:
             elif kind == "message_stop":
                 return self._end()
             elif kind == "error" or event.get("error") is not None:
-                raise _reported(event.get("error"), self._secrets)
+                raise reported(event.get("error"), self._secrets)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise ModelResponseError(
                 f"the server's stream holds no message of Anthropic's but {brief(data, self._secrets)!r}"

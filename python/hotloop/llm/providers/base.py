@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..stream import StreamEvent
+    from .desks import Desk
 
 __all__ = ["Provider", "Question", "StreamDecoder", "refuse_ours"]
 
@@ -68,6 +69,13 @@ class Provider(Protocol):
     credential: str
     secrets: tuple[str, ...]
     key_variable: str | None
+
+    @property
+    def embeddings(self) -> str | None:
+        """The URL that embeddings are asked at; None where there are none."""
+
+    def desk(self) -> Desk | None:
+        """Return the form that the provider's batch API has; None where there is none."""
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
         """Return the request; `tools` are in OpenAI's shape."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...config import Config
+    from .desks import Desk
 
 __all__ = ["LocalProvider"]
 
@@ -43,6 +44,7 @@ class LocalProvider:
     """
 
     name = "local"
+    embeddings: str | None = None  # the embedded model writes
     key_variable: str | None = None
     credential = ""  # everyone on this machine has the same model
     secrets: tuple[str, ...] = ()
@@ -65,6 +67,10 @@ class LocalProvider:
     async def address(self) -> str:
         """Return the URL that requests go to, after starting the server where it does not run."""
         return f"{await self.server.address()}/v1/chat/completions"
+
+    def desk(self) -> Desk | None:
+        """Return None: there is no price to save here."""
+        return None
 
     async def aclose(self) -> None:
         """End the server."""

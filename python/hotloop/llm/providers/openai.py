@@ -13,6 +13,7 @@ from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
 from .base import Question, refuse_ours
+from .desks import OpenAIDesk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,15 @@ class HostedByOpenAI:
 
     async def aclose(self) -> None:
         """Nothing was started."""
+
+    @property
+    def embeddings(self) -> str:
+        """The URL that embeddings are asked at."""
+        return endpoint(self.base, "embeddings")
+
+    def desk(self) -> OpenAIDesk:
+        """Return the form that the provider's batch API has."""
+        return OpenAIDesk(self)
 
 
 class OpenAIProvider(HostedByOpenAI):
@@ -231,7 +241,9 @@ class OpenAIStream:
         for field, value in (choice.get("delta") or {}).items():
             if field == "content":
                 if value:
-                    events.append(TextDelta(_text(value)))
+                    if type(value) is not str:
+                        raise TypeError
+                    events.append(TextDelta(value))
                     self._text.append(value)
             elif field == "tool_calls":
                 for piece in value or ():
