@@ -37,10 +37,6 @@ class Gate:
         self.limiter = Limiter(limits, sleep=clock.sleep, monotonic=clock.monotonic, epoch=clock.epoch)
         self._breakers = Breakers(breaking, clock.monotonic)
 
-    def open_for(self, demand: Demand | None) -> bool:
-        """Whether an attempt with this demand would only walk through: nothing is counted, nothing can refuse it."""
-        return demand is None and self.limiter.places is None and not self.limiter.counts
-
     def passage(self, demand: Demand | None) -> Passage:
         """Return a context that is entered when an attempt may start and left when it has ended.
 
@@ -61,30 +57,64 @@ class Passage:
         self._breaker = breaker
         self._entered = 0
 
+    def try_enter(self) -> bool:
+        """Enter where that takes no wait; else do nothing and say so.
+
+        Raises:
+            CircuitOpenError: the origin is left alone for now.
+        """
+        if self._breaker is not None:
+            self._breaker.check()
+        if not self._slot.try_enter():
+            return False
+        self._start()
+        return True
+
     async def __aenter__(self) -> Passage:
         breaker = self._breaker
         if breaker is not None:
             breaker.check()  # before it waits
         await self._slot.__aenter__()
-        if breaker is not None:
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        if self._breaker is not None:
             try:
-                self._entered = breaker.enter()
+                self._entered = self._breaker.enter()
             except CircuitOpenError as error:
                 self._slot.forgo()
-                await self._slot.__aexit__(type(error), error, None)
+                self._slot.leave(error)
                 raise
         if self._demand is not None:
             self._demand.passage = self
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave(error)
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """End the stay; `error` is what the attempt ended with."""
         if isinstance(error, HotloopError):
             self._judge(not error.ill)
         else:
             self._judge(True if error is None else None)
-        await self._slot.__aexit__(kind, error, trace)
+        self._slot.leave(error)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters for later calls how many tokens this one takes."""
+        return self._slot.counts_tokens
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the stay is to last as long as its answer comes in; else it may end with the answer's head."""
+        return self._slot.holds or self._slot.counts_tokens
+
+    def fail(self) -> None:
+        """Take that the server could not be reached, or went away without an answer."""
+        self._judge(False)
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Take what the head of the answer says."""

@@ -153,9 +153,46 @@ class Slot:
         self._sent = limiter.monotonic()
         return self
 
+    def try_enter(self) -> bool:
+        """Enter where that takes no wait; else do nothing and say so."""
+        limiter, demand = self._limiter, self._demand
+        if self._counts:
+            account = limiter.account(demand.scope)
+            if limiter.shared is not None or not account.line.try_enter():
+                return False
+            try:
+                with account.lock:
+                    now, amounts = limiter.monotonic(), account.estimate(demand)
+                    if not account.quota.ready(now, amounts) or not self._try_place():
+                        return False
+                    self._grant = account.quota.reserve(now, amounts)
+            finally:
+                account.line.leave()
+            self._account, self._sent = account, now
+            return True
+        return self._try_place()
+
+    def _try_place(self) -> bool:
+        places = self._limiter.places
+        return places is None or places.try_enter()
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave(error)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters for later calls how many tokens this one takes."""
+        return self._account is not None and (self._shared or self._account.quota.counts_tokens)
+
+    @property
+    def holds(self) -> bool:
+        """Whether others may wait for this one to leave."""
+        return self._limiter.places is not None
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """End the stay; `error` is what the attempt ended with."""
         limiter, account = self._limiter, self._account
         if limiter.places is not None:
             limiter.places.leave()

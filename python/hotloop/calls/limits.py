@@ -130,6 +130,16 @@ class Demand:
             self._input_tokens = self._input_tokens()
         return self._input_tokens
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters for later calls what this one takes: a quota of tokens is known."""
+        return self.passage is not None and self.passage.counts_tokens
+
+    def fail(self) -> None:
+        """Report that the server could not be reached, or went away without an answer."""
+        if self.passage is not None:
+            self.passage.fail()
+
     def observe(self, headers: Mapping[str, str], status: int = 200) -> None:
         """Report the head of the server's answer; `headers` finds names in lower case."""
         if self.passage is not None:

@@ -20,7 +20,7 @@ from .breaker import Breaking
 from .call import Call, Clock, Opened, Outcome, StreamCall, StreamOutcome
 from .chunks import chain, once
 from .forgiven import Forgiven
-from .gate import Gate
+from .gate import Gate, Passage
 from .leases import Leases
 from .limits import Limits
 from .records import Records
@@ -206,16 +206,15 @@ class CallPath:
         return found
 
     def free(self, call: StreamCall) -> bool:
-        """Whether the path has no part in `call` once its work is entered: no tier, nobody to share, nothing held.
+        """Whether `call` has no tier to be in and nobody to share with.
 
-        The caller may then enter the work itself, with `attempt`, and keep what it gives.
+        The caller may then do the work itself, within `attempt` and a `passage`.
         """
-        return (
-            call.key is None
-            and call.policy.mode != "only"
-            and self.observer is None
-            and self._gate.open_for(call.demand)
-        )
+        return call.key is None and call.policy.mode != "only" and self.observer is None
+
+    def passage(self, call: StreamCall) -> Passage:
+        """Return what an attempt at `call` enters before it starts, and leaves when it has ended."""
+        return self._gate.passage(call.demand)
 
     def retries(self, call: StreamCall) -> bool:
         """Whether a failed attempt at `call` may be made again."""

@@ -116,6 +116,17 @@ class Quota:
         for bucket in self._buckets:
             bucket.level = min(bucket.level, 0.0)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a quota of tokens is known."""
+        return any(bucket.rate for bucket in self._buckets[1:])
+
+    def ready(self, now: float, amounts: Amounts) -> bool:
+        """Whether `reserve` would give a grant without a wait."""
+        self._look(now)
+        full = zip(self._buckets, amounts, strict=True)
+        return self.stamp <= now and all(bucket.level >= min(amount, bucket.top) for bucket, amount in full)
+
     def reserve(self, now: float, amounts: Amounts) -> Grant:
         """Take `amounts` at the first time, from `now` on and after earlier reservations, at which they are there."""
         if not self._known and self.stamp <= now:

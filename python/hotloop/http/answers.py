@@ -11,7 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from .asks import Endpoint
 
-__all__ = ["kept", "replayed", "whole"]
+__all__ = ["kept", "replayed", "unpacked", "whole"]
 
 # What a replay gives again. Left out is what was true only then (rate limits, cookies, ages), what belongs to the
 # connection, and all that nobody here has heard of.
@@ -46,6 +46,12 @@ def kept(status: int, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in headers:
         if (low := name.lower()) in _KEPT:
             meta[low] = f"{meta[low]}, {value}" if low in meta else value
+        elif low == "vary":
+            names = {one.strip().lower() for one in f"{meta.get('vary', '')},{value}".split(",")}
+            if "*" in names:
+                meta["no-store"] = "1"
+            if names := names - {"", "accept-encoding"}:  # which encodings are accepted is looked at by itself
+                meta["vary"] = ",".join(sorted(names))
         elif low == "cache-control" and "no-store" in value.lower():
             meta["no-store"] = "1"
         elif low == "content-length":
@@ -81,8 +87,7 @@ def whole(
     if meta.get("status") != "200" or "no-store" in meta or ("length" in meta and meta["length"] != str(len(payload))):
         return False
     try:
-        if encoding := meta.get("content-encoding"):
-            payload = _decoded(payload, encoding.strip().lower(), decode)
+        payload = unpacked(payload, meta, decode)
         is_stream = meta.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"
         if streamed != is_stream:
             return False
@@ -91,7 +96,15 @@ def whole(
         return False
 
 
-def _decoded(payload: bytes, encoding: str, decode: Decode) -> bytes:
+def unpacked(payload: bytes, meta: Mapping[str, str], decode: Decode) -> bytes:
+    """Return the bytes of an answer without its content encoding.
+
+    Raises:
+        ValueError, zlib.error: they are damaged, cut off, or far too long.
+    """
+    encoding = meta.get("content-encoding", "").strip().lower()
+    if not encoding:
+        return payload
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return decode(payload, encoding)
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either format, by its head

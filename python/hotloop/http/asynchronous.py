@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ..calls import Opened, StreamCall, StreamOutcome
-from ..errors import CacheError
-from .answers import kept
+from ..errors import CacheError, CircuitOpenError
 from .core import Core, RefusedError, UnreachedError, report
+from .tokens import Watch
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+
+    from ..calls import Demand
+    from ..calls.gate import Passage
 
 __all__ = ["AsyncBody", "AsyncChunks"]
 
@@ -51,7 +54,6 @@ class AsyncBody:
     def __init__(self, library: Any, inner: Any, stream: Callable[..., Any], **options: Any) -> None:
         self.inner = inner
         self._stream = stream
-        self._unreached = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
         self.core = Core(library, self._open, **options)
 
     def over(self, inner: Any) -> AsyncBody:
@@ -70,16 +72,35 @@ class AsyncBody:
         request, call = self.core.plan(request)
         if call is None:
             return await self.inner.handle_async_request(request)
-        if self.core.path.free(call):
-            return await self._send(request, call)
+        if self.core.path.free(call) and call.demand is not None:
+            return await self._send(request, call, call.demand)
         return await self._walk(call)
 
-    async def _send(self, request: Any, call: StreamCall) -> Any:
-        """Send a request that the path has nothing to do for once its answer comes."""
+    async def _send(self, request: Any, call: StreamCall, demand: Demand) -> Any:
+        """Send a request that has no tier to be in and nobody to share with."""
+        core = self.core
+
+        async def attempt() -> Any:
+            passage = core.path.passage(call)
+            await passage.__aenter__()
+            try:
+                response = await self._answer(request, call.policy.retry, demand)
+            except BaseException as error:
+                passage.leave(error)
+                raise
+            if passage.lasts:
+                watch = Watch(demand, core.meta(request, response), core.decoded) if passage.counts_tokens else None
+                response.stream = self._stream(_Stay(response.stream, passage, watch), _watched(response.stream, watch))
+            else:
+                passage.leave()
+            return response
+
         try:
-            response = await self.core.path.attempt(call, lambda: self._answer(request, call.policy.retry))
+            response = await core.path.attempt(call, attempt)
         except RefusedError as refused:
-            return self.core.refused(call, refused)
+            return core.refused(call, refused)
+        except CircuitOpenError as error:
+            return core.left_alone(call, error)
         except UnreachedError as error:
             cause = error.__cause__
         else:
@@ -96,6 +117,8 @@ class AsyncBody:
             return core.refused(call, refused)
         except CacheError:
             return core.absent(call)
+        except CircuitOpenError as error:
+            return core.left_alone(call, error)
         except UnreachedError as error:
             cause = error.__cause__
         else:
@@ -105,23 +128,23 @@ class AsyncBody:
             return core.stored(call, outcome)
         raise cause or AssertionError("no cause")
 
-    async def _answer(self, request: Any, retrying: bool) -> Any:
+    async def _answer(self, request: Any, retrying: bool, demand: Demand) -> Any:
         """Return the server's response; where it is to be retried, raise what may pass."""
-        if not retrying:
-            return await self.inner.handle_async_request(request)
         try:
             response = await self.inner.handle_async_request(request)
-        except self._unreached as error:
-            raise UnreachedError from error
-        if self.core.may_pass(response):
+        except self.core.silent as error:
+            self.core.unanswered(error, retrying, demand)
+            raise
+        demand.observe(response.headers, response.status_code)
+        if retrying and self.core.may_pass(response):
             try:
                 raise RefusedError(response, b"".join([chunk async for chunk in response.stream]))
             finally:
                 await response.stream.aclose()
         return response
 
-    def _open(self, request: Any, retrying: bool) -> AbstractAsyncContextManager[Opened]:
-        return _Work(self._answer(request, retrying))
+    def _open(self, request: Any, retrying: bool, demand: Demand) -> AbstractAsyncContextManager[Opened]:
+        return _Work(self, request, retrying, demand)
 
     async def aclose(self) -> None:
         """Close the inner transport, and the tiers where they are the transport's own."""
@@ -132,20 +155,60 @@ class AsyncBody:
                 await self.core.owned.aclose()
 
 
+def _watched(stream: Any, watch: Watch | None) -> AsyncIterator[bytes]:
+    if watch is None:
+        plain: AsyncIterator[bytes] = stream.__aiter__()
+        return plain
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        async for chunk in stream:
+            watch.see(chunk)
+            yield chunk
+
+    return chunks()
+
+
+class _Stay:
+    """A request's stay with its server, left when its answer is closed."""
+
+    def __init__(self, stream: Any, passage: Passage, watch: Watch | None) -> None:
+        self._stream = stream
+        self._passage = passage
+        self._watch = watch
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            if self._watch is not None:
+                self._watch.end()
+            self._passage.leave()
+
+
 class _Work:
     """An answer of the server, from its head to its end. A class, because each miss pays for it."""
 
-    __slots__ = ("_answer", "_chunks", "_response")
+    __slots__ = ("_body", "_chunks", "_demand", "_request", "_response", "_retrying", "_watch")
 
-    def __init__(self, answer: Coroutine[Any, Any, Any]) -> None:
-        self._answer = answer
+    def __init__(self, body: AsyncBody, request: Any, retrying: bool, demand: Demand) -> None:
+        self._body = body
+        self._request = request
+        self._retrying = retrying
+        self._demand = demand
+        self._watch: Watch | None = None
 
     async def __aenter__(self) -> Opened:
-        self._response = response = await self._answer
-        self._chunks = chunks = response.stream.__aiter__()
-        return Opened(chunks, kept(response.status_code, response.headers.multi_items()), response)
+        core, demand = self._body.core, self._demand
+        self._response = response = await self._body._answer(self._request, self._retrying, demand)  # noqa: SLF001
+        meta = core.meta(self._request, response)
+        if demand.counts_tokens:
+            self._watch = Watch(demand, meta, core.decoded)
+        self._chunks = chunks = _watched(response.stream, self._watch)
+        return Opened(chunks, meta, response)
 
     async def __aexit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.end()
         try:
             if isinstance(self._chunks, AsyncGenerator):
                 await self._chunks.aclose()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import ceil
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,10 +17,10 @@ import orjson
 
 from .._core import request_key
 from ..cache import MemoryCache, open_cache
-from ..calls import Breaking, CallPath, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
+from ..calls import Breaking, CallPath, Demand, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
 from ..config import Config
-from ..errors import CanonicalError, HotloopError
-from .answers import replayed, whole
+from ..errors import CanonicalError, CircuitOpenError, HotloopError
+from .answers import kept, replayed, whole
 from .asks import PREFIX, Ask, Wish, ask_of, wish_of
 
 if TYPE_CHECKING:
@@ -41,9 +43,12 @@ _CREDENTIALS = frozenset(
 )
 _COOKIE = frozenset({b"cookie"})
 _NO_WISH = Wish()
+_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # that an answer may be, by its endpoint
+_BYTES_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
+_REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
-Open = Callable[[Any, bool], AbstractAsyncContextManager[Opened]]
+Open = Callable[[Any, bool, Demand], AbstractAsyncContextManager[Opened]]
 
 
 class RefusedError(HotloopError):
@@ -64,11 +69,18 @@ class RefusedError(HotloopError):
 
 
 class UnreachedError(HotloopError):
-    """No connection to the server could be made; its cause is what the inner transport raised."""
+    """No connection to the server could be made; its cause is what the inner transport raised.
+
+    Args:
+        ill: whether that was the server's doing.
+    """
 
     retryable = True
     acted = False
-    ill = True
+
+    def __init__(self, ill: bool) -> None:
+        super().__init__("no connection could be made")
+        self.ill = ill
 
 
 class Plan(NamedTuple):
@@ -89,7 +101,8 @@ class Core:
     Args:
         library: httpx2 or httpx.
         open: enters the work: sends a request and gives the chunks of its answer; its second argument says whether
-            errors that may pass are to be raised as `RefusedError` and `UnreachedError`.
+            errors that may pass are to be raised as `RefusedError` and `UnreachedError`, its third hears what the
+            server says of its quotas and what the answer took.
         cache: the tiers; None for those that `config` asks for, or a memory of its own where there is none either.
         limits: what may be in flight; None for the configuration's.
         retry: which failed requests are made again, where the caller does not do it; None for the configuration's.
@@ -109,6 +122,7 @@ class Core:
         tenant: str | None,
     ) -> None:
         self.library = library
+        self.silent = (library.NetworkError, library.TimeoutException, library.RemoteProtocolError)
         self.owned: Cache | None = None
         if cache is None:
             cache = self.owned = MemoryCache() if config is None else open_cache(config)
@@ -177,10 +191,12 @@ class Core:
             mode = "bypass"
         elif b"no-cache" in asked and mode == "use":
             mode = "refresh"
+        tenant = tenant_of(request.headers.raw) if self._tenant is None else self._tenant
         key = None
         sampled = self._sampled if wish.sampled is None else wish.sampled
         if self._keyed and mode != "bypass" and (ask.deterministic or sampled) and ask.pure:
-            key = self._key(request, body, namespace)
+            key = self._key(request, body, tenant, namespace)
+        demand = self._demand(request, body, ask, tenant)
         retrying = b"x-stainless-retry-count" not in headers  # else the SDK above retries, or was told not to
         streamed = ask.fields.get("stream") is True
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
@@ -188,9 +204,9 @@ class Core:
             "llm",
             str(ask.fields.get("model", "")),
             key,
-            lambda: self._open(request, retrying),
+            lambda: self._open(request, retrying, demand),
             lambda payload, meta: (
-                len(payload) <= _LARGEST and whole(ask.endpoint, streamed, payload, meta, self._decoded)
+                len(payload) <= _LARGEST and whole(ask.endpoint, streamed, payload, meta, self.decoded)
             ),
             Policy(
                 mode=mode,
@@ -199,21 +215,55 @@ class Core:
                 stale=wish.stale,
                 retry=retrying,
             ),
-            fits=lambda meta: meta.get("content-encoding", "identity") in ("identity", *_tokens(accepted)),
+            fits=lambda meta: self._fits(meta, request, accepted),
             prompt=True,
             repeatable=ask.pure,  # it computes an answer, which costs money and changes nothing
             share=(retrying, accepted, *request.extensions.get("timeout", {}).values()),
+            demand=demand,
         )
 
-    def _key(self, request: Any, body: bytes, namespace: str) -> bytes | None:
-        headers = request.headers.raw
-        tenant = tenant_of(headers) if self._tenant is None else self._tenant
+    def _key(self, request: Any, body: bytes, tenant: bytes, namespace: str) -> bytes | None:
         try:
-            return request_key(body, url=str(request.url), headers=headers, tenant=tenant, namespace=namespace)
+            return request_key(
+                body, url=str(request.url), headers=request.headers.raw, tenant=tenant, namespace=namespace
+            )
         except CanonicalError:  # JSON that has no canonical form, such as an integer beyond 2**53
             return None
 
-    def _decoded(self, payload: bytes, encoding: str) -> bytes:
+    @staticmethod
+    def _demand(request: Any, body: bytes, ask: Ask, tenant: bytes) -> Demand:
+        url, fields = request.url, ask.fields
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        answer = next((fields[name] for name in _LONGEST if isinstance(fields.get(name), int)), None)
+        return Demand(
+            f"{origin} {fields.get('model', '')} {tenant.hex()[:16]}",
+            origin=origin,
+            input_tokens=len(body) // _BYTES_A_TOKEN,
+            output_tokens=0 if ask.endpoint == "embeddings" else answer,
+        )
+
+    def meta(self, request: Any, response: Any) -> dict[str, str]:
+        """Return what is stored beside the bytes of the answer to `request`."""
+        meta = kept(response.status_code, response.headers.multi_items())
+        if "vary" in meta:
+            meta["varied"] = _varied(meta["vary"], request.headers)
+        return meta
+
+    @staticmethod
+    def _fits(meta: Mapping[str, str], request: Any, accepted: str) -> bool:
+        """Whether a stored answer is one that the server could have given to `request`."""
+        if meta.get("content-encoding", "identity").strip().lower() not in ("identity", *_tokens(accepted)):
+            return False
+        if "vary" in meta and meta.get("varied") != _varied(meta["vary"], request.headers):
+            return False
+        return "status" in meta
+
+    def decoded(self, payload: bytes, encoding: str) -> bytes:
+        """Undo a content encoding.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
         try:
             response = self.library.Response(200, headers={"content-encoding": encoding}, content=payload)
         except self.library.DecodingError as error:
@@ -222,6 +272,19 @@ class Core:
         return content
 
     # -- an outcome becomes a response -----------------------------------------------------------------------------
+
+    def unanswered(self, error: Exception, retrying: bool, demand: Demand) -> None:
+        """Take that the inner transport raised `error`; where it may be tried again, raise that.
+
+        Raises:
+            UnreachedError: no connection could be made, so that the server cannot have acted.
+        """
+        library = self.library
+        ours = isinstance(error, library.PoolTimeout)  # the wait was for a connection of our own
+        if not ours:
+            demand.fail()
+        if retrying and (ours or isinstance(error, library.ConnectError | library.ConnectTimeout)):
+            raise UnreachedError(ill=not ours) from error
 
     @staticmethod
     def may_pass(response: Any) -> bool:
@@ -258,21 +321,26 @@ class Core:
 
     def absent(self, call: StreamCall) -> Any:
         """Return the response of the mode "only" where nothing is stored (RFC 9111, section 5.2.1.7)."""
-        error = {
-            "message": 'hotloop: nothing is stored for this request, and its mode is "only"',
-            "type": "not_stored",
-            "code": "not_stored",
-        }
+        # the SDKs heed the header; asking again would not help
+        said = 'nothing is stored for this request, and its mode is "only"'
+        return self._own(call, 504, "not_stored", said, {"x-should-retry": "false"})
+
+    def left_alone(self, call: StreamCall, error: CircuitOpenError) -> Any:
+        """Return the response that stands for those of a server that is left alone; SDKs wait as long as it says."""
+        return self._own(
+            call, 503, "circuit_open", str(error), {"retry-after": str(max(1, ceil(error.retry_after or 0)))}
+        )
+
+    def _own(self, call: StreamCall, status: int, code: str, message: str, headers: dict[str, str]) -> Any:
+        error = {"message": f"hotloop: {message}", "type": code, "code": code}
         body = orjson.dumps({"type": "error", "error": error})
         return self.library.Response(
-            504,
-            headers={
-                "content-type": "application/json",
-                "content-length": str(len(body)),
-                "x-should-retry": "false",  # what the SDKs heed; asking again would not help
-            },
+            status,
+            headers={"content-type": "application/json", "content-length": str(len(body)), **headers},
             stream=self.library.ByteStream(body),
-            extensions={"hotloop": report(call, "miss")},
+            extensions={
+                "hotloop": report(call, "bypass" if call.key is None and call.policy.mode != "only" else "miss")
+            },
         )
 
 
@@ -314,7 +382,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _tokens(accepted: str) -> list[str]:
-    return [token.partition(";")[0].strip().lower() for token in accepted.split(",")]
+    """Return the content encodings that an ``accept-encoding`` takes; what it weighs with 0 it refuses."""
+    pairs = [token.lower().partition(";") for token in accepted.split(",")]
+    return [name.strip() for name, _, weight in pairs if not _REFUSED.fullmatch(weight.strip())]
+
+
+def _varied(names: str, headers: Mapping[str, str]) -> str:
+    """Return what stands for a request's headers of these names: their values may be secret."""
+    named = [name for name in names.split(",") if name.encode() not in _CREDENTIALS]  # the tenant stands for those
+    return _hmac(orjson.dumps([headers.get(name) for name in named])).hex()[:32]
 
 
 def _is_ours(name: bytes) -> bool:

@@ -15,7 +15,7 @@ except ImportError as error:
 from .asynchronous import AsyncBody, AsyncChunks
 from .pools import Pools
 from .settings import inner_options
-from .synchronous import Chunks, SyncBody
+from .synchronous import Chunks, Stay, SyncBody
 
 if TYPE_CHECKING:
     from ..cache.base import Cache
@@ -30,6 +30,10 @@ class _AsyncStream(AsyncChunks, httpx.AsyncByteStream):
 
 
 class _Stream(Chunks, httpx.SyncByteStream):
+    pass
+
+
+class _Stay(Stay, httpx.SyncByteStream):
     pass
 
 
@@ -109,7 +113,7 @@ class HotTransport(httpx.BaseTransport):
     ) -> None:
         below = inner or httpx.HTTPTransport(**inner_options(httpx))
         self._body = SyncBody(
-            httpx, below, _Stream, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
+            httpx, below, _Stream, _Stay, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -12,15 +12,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..calls import Opened, Reader, StreamCall, StreamOutcome
-from ..errors import CacheError
-from .answers import kept
+from ..errors import CacheError, CircuitOpenError
 from .core import Core, RefusedError, UnreachedError, report
 from .portal import Portal, portal
+from .tokens import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-__all__ = ["Chunks", "SyncBody"]
+    from ..calls import Demand
+    from ..calls.gate import Passage
+
+__all__ = ["Chunks", "Stay", "SyncBody"]
 
 T = TypeVar("T")
 _Answer = tuple[Any, list[bytes], Iterator[bytes] | None, Exception | None]
@@ -58,13 +61,41 @@ class Chunks:
                 leaving.result()
 
 
-class SyncBody:
-    """Sends requests along the path; arguments are those of `AsyncBody`."""
+class Stay:
+    """The body of a response that did not take the path; its request's stay with the server ends with it."""
 
-    def __init__(self, library: Any, inner: Any, stream: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, stream: Any, passage: Passage, watch: Watch | None) -> None:
+        self._stream = stream
+        self._passage: Passage | None = passage
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            if self._watch is not None:
+                self._watch.see(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Close the body and leave."""
+        passage, self._passage = self._passage, None
+        try:
+            self._stream.close()
+        finally:
+            if passage is not None:
+                if self._watch is not None:
+                    self._watch.end()
+                passage.leave()
+
+
+class SyncBody:
+    """Sends requests along the path; arguments are those of `AsyncBody`, and `watched`: the same with `Stay`."""
+
+    def __init__(
+        self, library: Any, inner: Any, stream: Callable[..., Any], watched: Callable[..., Any], **options: Any
+    ) -> None:
         self.inner = inner
         self._stream = stream
-        self._unreached = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
+        self._watched = watched
         self.core = Core(library, self._open, **options)
 
     def handle(self, request: Any) -> Any:
@@ -77,16 +108,45 @@ class SyncBody:
         request, call = core.plan(request)
         if call is None:
             return self.inner.handle_request(request)
-        if core.path.free(call) and not core.path.retries(call):
-            response = self.inner.handle_request(request)
-            response.extensions["hotloop"] = report(call, "bypass")
-            return response
+        if core.path.free(call) and not core.path.retries(call) and call.demand is not None:
+            passage = core.path.passage(call)
+            try:
+                entered = passage.try_enter()
+            except CircuitOpenError as error:
+                return core.left_alone(call, error)
+            if entered:
+                return self._send(request, call, call.demand, passage)
         found = core.path.peek(call)
         if found is not None:
             if found.stale:
                 portal().start(core.path.renew(call))
             return core.stored(call, found)
         return self._walk(call, portal())
+
+    def _send(self, request: Any, call: StreamCall, demand: Demand, passage: Passage) -> Any:
+        """Send a request that has no tier to be in and nobody to share with, in the caller's thread."""
+        core = self.core
+        try:
+            response = self._ask(request, False, demand)
+        except BaseException as error:
+            passage.leave(error)
+            raise
+        if passage.lasts:
+            watch = Watch(demand, core.meta(request, response), core.decoded) if passage.counts_tokens else None
+            response.stream = self._watched(response.stream, passage, watch)
+        else:
+            passage.leave()
+        response.extensions["hotloop"] = report(call, "bypass")
+        return response
+
+    def _ask(self, request: Any, retrying: bool, demand: Demand) -> Any:
+        try:
+            response = self.inner.handle_request(request)
+        except self.core.silent as error:
+            self.core.unanswered(error, retrying, demand)
+            raise
+        demand.observe(response.headers, response.status_code)
+        return response
 
     def _walk(self, call: StreamCall, home: Portal) -> Any:
         core = self.core
@@ -97,6 +157,8 @@ class SyncBody:
             return core.refused(call, refused)
         except CacheError:
             return core.absent(call)
+        except CircuitOpenError as error:
+            return core.left_alone(call, error)
         except UnreachedError as error:
             cause = error.__cause__
         else:
@@ -107,7 +169,7 @@ class SyncBody:
         raise cause or AssertionError("no cause")
 
     @asynccontextmanager
-    async def _open(self, request: Any, retrying: bool) -> AsyncGenerator[Opened]:
+    async def _open(self, request: Any, retrying: bool, demand: Demand) -> AsyncGenerator[Opened]:
         home = portal()
 
         async def blocking(work: Callable[..., T], *arguments: Any) -> T:
@@ -115,34 +177,36 @@ class SyncBody:
 
         async def read() -> AsyncGenerator[bytes]:
             for chunk in got:
+                if watch is not None:
+                    watch.see(chunk)
                 yield chunk
             if error is not None:
                 raise error
             while rest is not None and (chunk := await blocking(next, rest, None)) is not None:
+                if watch is not None:
+                    watch.see(chunk)
                 yield chunk
 
-        response, got, rest, error = await blocking(self._answer, request, retrying)
-        meta = kept(response.status_code, response.headers.multi_items())
+        response, got, rest, error = await blocking(self._answer, request, retrying, demand)
+        meta = self.core.meta(request, response)
+        watch = Watch(demand, meta, self.core.decoded) if demand.counts_tokens else None
         try:
             yield Opened(read(), meta, response, lazy=rest is not None)
         finally:
+            if watch is not None:
+                watch.end()
             if rest is not None:
                 await blocking(response.stream.close)
 
     def _answer(
-        self, request: Any, retrying: bool
+        self, request: Any, retrying: bool, demand: Demand
     ) -> tuple[Any, list[bytes], Iterator[bytes] | None, Exception | None]:
         """Return the server's response with the chunks that are read, those that are not, and what broke it off.
 
         Only a stream of events is left to be read piece by piece: each way to a worker and back costs more than a
         chunk. What breaks the body of another answer is kept until the caller has come so far.
         """
-        try:
-            response = self.inner.handle_request(request)
-        except self._unreached as error:
-            if retrying:
-                raise UnreachedError from error
-            raise
+        response = self._ask(request, retrying, demand)
         refused = retrying and self.core.may_pass(response)
         if not refused and response.headers.get("content-type", "").startswith("text/event-stream"):
             return response, [], iter(response.stream), None

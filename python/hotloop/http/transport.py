@@ -10,7 +10,7 @@ import httpx2
 from .asynchronous import AsyncBody, AsyncChunks
 from .pools import Pools
 from .settings import inner_options
-from .synchronous import Chunks, SyncBody
+from .synchronous import Chunks, Stay, SyncBody
 
 if TYPE_CHECKING:
     from ..cache.base import Cache
@@ -25,6 +25,10 @@ class _AsyncStream(AsyncChunks, httpx2.AsyncByteStream):
 
 
 class _Stream(Chunks, httpx2.SyncByteStream):
+    pass
+
+
+class _Stay(Stay, httpx2.SyncByteStream):
     pass
 
 
@@ -104,7 +108,7 @@ class HotTransport(httpx2.BaseTransport):
     ) -> None:
         below = inner or httpx2.HTTPTransport(**inner_options(httpx2))
         self._body = SyncBody(
-            httpx2, below, _Stream, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
+            httpx2, below, _Stream, _Stay, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
