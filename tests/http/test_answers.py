@@ -12,6 +12,10 @@ from hotloop.http.answers import kept, replayed, whole
 from support.bodies import PATHS, STREAMING, answer, event, events
 
 
+def raw(headers):
+    return [(name.encode(), value.encode()) for name, value in headers]
+
+
 def no_other(payload, encoding):
     raise ValueError(encoding)
 
@@ -20,7 +24,7 @@ def good(endpoint, payload, *, streamed=False, status=200, **headers):
     kind = "text/event-stream; charset=utf-8" if streamed else "application/json"
     headers = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
     payload = json.dumps(payload).encode() if isinstance(payload, dict | list) else payload
-    return whole(endpoint, streamed, payload, kept(status, headers.items()), no_other)
+    return whole(endpoint, streamed, payload, kept(status, raw(headers.items())), no_other)
 
 
 @pytest.mark.parametrize("endpoint", PATHS)
@@ -113,10 +117,23 @@ def test_only_what_stays_true_is_kept_of_the_head():
         ("transfer-encoding", "chunked"),
         ("content-length", "3"),
     ]
-    meta = kept(200, headers)
+    meta = kept(200, raw(headers))
     assert dict(replayed(meta, b"{} ", 12.9)) == {
         "content-type": "application/json",
         "x-request-id": "r1",
         "content-length": "3",
         "age": "12",
     }
+
+
+def test_vary_is_kept_as_far_as_it_asks_for_more_than_encodings():
+    def vary(*values):
+        return kept(200, [(b"Vary", value) for value in values])
+
+    assert vary(b"Accept-Encoding") == {"status": "200"}
+    assert vary(b"Origin, accept-encoding", b"User-Agent") == {"status": "200", "vary": "origin,user-agent"}
+    assert "no-store" in vary(b"Origin, *")
+
+
+def test_what_could_not_be_given_again_is_not_kept():
+    assert kept(200, [(b"request-id", "ä".encode()), (b"x-request-id", b"r")]) == {"status": "200", "x-request-id": "r"}

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from hotloop import Config, MemoryCache, Retry, SqliteCache, TieredCache, request_key
+from hotloop.cache import Hit, Record
 from support.bodies import PATHS, STREAMING, answer, ask, events
 from support.callers import KINDS, Caller
 from support.faults import Faulty, Seen, chunked, head, whole
@@ -373,3 +374,42 @@ def test_answers_outlive_the_process_and_show_no_secret(kind, tmp_path):
     assert "very-secret" not in dump
     assert b"very-secret".hex() not in dump.lower()
     assert "very-secret" not in repr(vars(hot.transport))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoding_that_is_not_accepted_is_not_served(kind):
+    packed = whole(gzip.compress(json.dumps(answer("chat")).encode()), content_encoding="gzip")
+    plain = whole(answer("chat"))
+    accepts = {"gzip": True, "deflate, gzip;q=0.5": True, "gzip;q=0": False, "identity": False, "br, GZIP;Q=0.0": False}
+    with Faulty(packed) as server, Caller(kind) as hot:
+        for accepted, served in accepts.items():
+            server.script(packed)
+            hot.post(server.root + CHAT, ask("chat"), headers={"accept-encoding": "gzip", "x-hotloop-mode": "refresh"})
+            server.script(plain)
+            got = hot.post(server.root + CHAT, ask("chat"), headers={"accept-encoding": accepted})
+            assert (got.hotloop["cache"] == "hit", got.content) == (served, json.dumps(answer("chat")).encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_varies_is_served_to_its_like(kind):
+    cache = MemoryCache()
+    with Faulty(whole(answer("chat"), vary="user-agent, accept-encoding")) as server, Caller(kind, cache=cache) as hot:
+        agents = ("a", "a", "b", "b")
+        states = [hot.post(server.root + CHAT, ask("chat"), headers={"user-agent": a}).hotloop for a in agents]
+        assert [state["cache"] for state in states] == ["miss", "hit", "miss", "hit"]
+        server.script(whole(answer("chat"), vary="*"))
+        for _ in range(2):
+            assert hot.post(server.root + CHAT, ask("chat", "x"), headers={}).hotloop["cache"] == "miss"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_that_is_no_answer_of_http_is_a_miss(kind):
+    class Foreign(MemoryCache):
+        def peek(self, key):
+            return Hit(Record(b"{}", 0.0, meta={}), "foreign")
+
+        async def get(self, key):
+            return self.peek(key)
+
+    with Faulty(whole(answer("chat"))) as server, Caller(kind, cache=Foreign()) as hot:
+        assert hot.post(server.root + CHAT, ask("chat")).hotloop["cache"] == "miss"

@@ -86,8 +86,9 @@ class Passage:
                 self._slot.forgo()
                 self._slot.leave(error)
                 raise
-        if self._demand is not None:
-            self._demand.passage = self
+        demand, self._demand = self._demand, None  # refers to this from now on: a circle would keep both for long
+        if demand is not None:
+            demand.passage = self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Limiter", "Slot"]
 
 _SCOPES = 4096  # quotas are remembered for so many scopes; the one used longest ago is forgotten first
+_NO_DEMAND = Demand()
 _ONE = Amounts(requests=1.0)
 _UNKNOWN_OUTPUT = 256.0  # tokens of an answer, where neither the call nor an earlier answer says
 _FREE = Grant(0.0, NOTHING, NOTHING, NOTHING)
@@ -44,13 +45,13 @@ class _Account:
         both, alone = self.ratio
         return Amounts(1.0, demand.input_tokens * both + output, demand.input_tokens * alone, output)
 
-    def learn(self, demand: Demand, counted: Amounts) -> None:
+    def learn(self, estimated: int, counted: Amounts) -> None:
         """Remember what an answer took: at once where it is more than expected, slowly where it is less."""
         output = counted.output_tokens
         self.output += (output - self.output) * (1.0 if output > self.output else 0.2)
-        if demand.input_tokens:
+        if estimated:
             for which, took in enumerate((counted.tokens - output, counted.input_tokens)):
-                ratio = min(4.0, max(0.01, took / demand.input_tokens))
+                ratio = min(4.0, max(0.01, took / estimated))
                 self.ratio[which] += (ratio - self.ratio[which]) * (1.0 if ratio > self.ratio[which] else 0.2)
 
 
@@ -118,7 +119,19 @@ class Limiter:
 class Slot:
     """One attempt's stay: reserves when entered, and when left puts what the attempt took in place of the estimate."""
 
-    __slots__ = ("_account", "_counted", "_counts", "_demand", "_grant", "_left", "_limiter", "_sent", "_shared")
+    __slots__ = (
+        "_account",
+        "_counted",
+        "_counts",
+        "_demand",
+        "_estimated",
+        "_grant",
+        "_left",
+        "_limiter",
+        "_scope",
+        "_sent",
+        "_shared",
+    )
 
     def __init__(self, limiter: Limiter, demand: Demand, counts: bool) -> None:
         self._limiter = limiter
@@ -129,12 +142,14 @@ class Slot:
         self._grant = _FREE
         self._shared = self._left = False
         self._sent = 0.0
+        self._scope, self._estimated = demand.scope, 0
 
     async def __aenter__(self) -> Slot:
         limiter, demand = self._limiter, self._demand
         if not self._counts:
             if limiter.places is not None and not limiter.places.try_enter():
                 await limiter.places.enter(demand.priority)
+            self._enter()
             return self
         account = self._account = limiter.account(demand.scope)
         if not account.line.try_enter():
@@ -151,7 +166,14 @@ class Slot:
         finally:
             account.line.leave()
         self._sent = limiter.monotonic()
+        self._enter()
         return self
+
+    def _enter(self) -> None:
+        """Keep of the demand what is needed later; it refers to this slot from now on, and a circle lives long."""
+        if self._account is not None:
+            self._scope, self._estimated = self._demand.scope, self._demand.input_tokens
+        self._demand = _NO_DEMAND
 
     def try_enter(self) -> bool:
         """Enter where that takes no wait; else do nothing and say so."""
@@ -169,8 +191,12 @@ class Slot:
             finally:
                 account.line.leave()
             self._account, self._sent = account, now
+            self._enter()
             return True
-        return self._try_place()
+        if not self._try_place():
+            return False
+        self._enter()
+        return True
 
     def _try_place(self) -> bool:
         places = self._limiter.places
@@ -231,7 +257,7 @@ class Slot:
         both = fresh if count is False else input_tokens
         alone = input_tokens if count else fresh
         counted = Amounts(1.0, both + output_tokens, alone, output_tokens)
-        self._account.learn(self._demand, counted)
+        self._account.learn(self._estimated, counted)
         if self._left and self._counted is not None:  # told late: what was not reserved is owed
             late = Amounts(*(max(0.0, now - then) for now, then in zip(counted, self._counted, strict=True)))
             self._grant = _FREE._replace()
@@ -261,7 +287,7 @@ class Slot:
         if account is None or grant is _FREE:
             return
         if self._shared and self._limiter.shared is not None:
-            self._limiter.shared.settle(self._demand.scope, grant, amounts)
+            self._limiter.shared.settle(self._scope, grant, amounts)
             return
         with account.lock:
             account.quota.settle(self._limiter.monotonic(), grant, amounts)
@@ -273,6 +299,6 @@ class Slot:
         now = limiter.monotonic()
         age = now - self._sent
         if self._shared and limiter.shared is not None:
-            limiter.shared.correct(self._demand.scope, self._grant, report, age)
+            limiter.shared.correct(self._scope, self._grant, report, age)
         with account.lock:
             account.quota.correct(now, self._grant if not self._shared else _FREE, report, age)

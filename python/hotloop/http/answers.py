@@ -29,6 +29,9 @@ _KEPT = frozenset(
     }
 )
 
+_SHOWN = frozenset(name.encode() for name in _KEPT)
+_READ = {name.encode(): name for name in (*_KEPT, "cache-control", "content-length", "vary")}
+
 # An answer is stored only when it ended by itself. Others were cut off (length, max_tokens, pause_turn), filtered
 # (content_filter, refusal), failed, or ended for a reason that nobody here has heard of.
 _GOOD_ENDS = frozenset(
@@ -40,22 +43,29 @@ Decode = Callable[[bytes, str], bytes]
 _MOST = 1 << 28  # bytes of an answer that is worth unpacking
 
 
-def kept(status: int, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return what is stored beside the bytes of an answer."""
+def kept(status: int, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return what is stored beside the bytes of an answer, from its status and its raw headers."""
     meta = {"status": str(status)}
-    for name, value in headers:
-        if (low := name.lower()) in _KEPT:
-            meta[low] = f"{meta[low]}, {value}" if low in meta else value
-        elif low == "vary":
-            names = {one.strip().lower() for one in f"{meta.get('vary', '')},{value}".split(",")}
+    for raw, value in headers:
+        low = raw.lower()
+        name = _READ.get(low)
+        if name is None:
+            continue
+        text = value.decode("latin-1")
+        if low in _SHOWN:
+            if text.isascii():  # else it could not be given again
+                meta[name] = f"{meta[name]}, {text}" if name in meta else text
+        elif low == b"content-length":
+            meta["length"] = text
+        elif low == b"cache-control":
+            if "no-store" in text.lower():
+                meta["no-store"] = "1"
+        else:
+            names = {one.strip().lower() for one in f"{meta.get('vary', '')},{text}".split(",")}
             if "*" in names:
                 meta["no-store"] = "1"
             if names := names - {"", "accept-encoding"}:  # which encodings are accepted is looked at by itself
                 meta["vary"] = ",".join(sorted(names))
-        elif low == "cache-control" and "no-store" in value.lower():
-            meta["no-store"] = "1"
-        elif low == "content-length":
-            meta["length"] = value
     return meta
 
 

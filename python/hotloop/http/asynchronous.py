@@ -135,7 +135,7 @@ class AsyncBody:
         except self.core.silent as error:
             self.core.unanswered(error, retrying, demand)
             raise
-        demand.observe(response.headers, response.status_code)
+        self.core.observe(demand, response)
         if retrying and self.core.may_pass(response):
             try:
                 raise RefusedError(response, b"".join([chunk async for chunk in response.stream]))

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import ceil
 from time import time
@@ -18,6 +17,7 @@ import orjson
 from .._core import request_key
 from ..cache import MemoryCache, open_cache
 from ..calls import Breaking, CallPath, Demand, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
+from ..calls.headers import retry_after
 from ..config import Config
 from ..errors import CanonicalError, CircuitOpenError, HotloopError
 from .answers import kept, replayed, whole
@@ -45,6 +45,7 @@ _COOKIE = frozenset({b"cookie"})
 _NO_WISH = Wish()
 _LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # that an answer may be, by its endpoint
 _BYTES_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
+_OF_QUOTAS = re.compile(rb"ratelimit|retry-after", re.IGNORECASE)
 _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -60,7 +61,7 @@ class RefusedError(HotloopError):
         super().__init__(response, body)
         self.response = response
         self.body = body
-        self.retry_after = retry_after(response.headers)
+        self.retry_after = retry_after(response.headers, time())
         self.ill = response.status_code >= 500
         self.acted = self.ill and response.status_code not in (503, 529)
 
@@ -244,7 +245,7 @@ class Core:
 
     def meta(self, request: Any, response: Any) -> dict[str, str]:
         """Return what is stored beside the bytes of the answer to `request`."""
-        meta = kept(response.status_code, response.headers.multi_items())
+        meta = kept(response.status_code, response.headers.raw)
         if "vary" in meta:
             meta["varied"] = _varied(meta["vary"], request.headers)
         return meta
@@ -272,6 +273,16 @@ class Core:
         return content
 
     # -- an outcome becomes a response -----------------------------------------------------------------------------
+
+    @staticmethod
+    def observe(demand: Demand, response: Any) -> None:
+        """Hand on what the head of an answer says of quotas."""
+        said = {
+            name.lower().decode("latin-1"): value.decode("latin-1")
+            for name, value in response.headers.raw
+            if _OF_QUOTAS.search(name)
+        }
+        demand.observe(said, response.status_code)
 
     def unanswered(self, error: Exception, retrying: bool, demand: Demand) -> None:
         """Take that the inner transport raised `error`; where it may be tried again, raise that.
@@ -365,20 +376,6 @@ def tenant_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 @lru_cache(64)
 def _hmac(credential: bytes) -> bytes:
     return hmac.digest(b"hotloop tenant 1", credential, "sha256")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server asked to wait, or None."""
-    try:
-        if (millis := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(millis) / 1000)
-        if (text := headers.get("retry-after")) is None:
-            return None
-        if text.strip().isdigit():
-            return float(text)
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except ValueError:
-        return None
 
 
 def _tokens(accepted: str) -> list[str]:

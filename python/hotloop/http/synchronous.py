@@ -145,7 +145,7 @@ class SyncBody:
         except self.core.silent as error:
             self.core.unanswered(error, retrying, demand)
             raise
-        demand.observe(response.headers, response.status_code)
+        self.core.observe(demand, response)
         return response
 
     def _walk(self, call: StreamCall, home: Portal) -> Any:
