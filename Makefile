@@ -5,6 +5,7 @@
 #   make lint             the checks alone
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
+#   make bench-transport  what the drop-in costs over bare httpx2, in half a minute
 #   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
@@ -28,7 +29,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja' -o -name '*.toml') pyproject.toml README.md
 
-.PHONY: run test lint bench-embedded bench-limits test-litellm soak fuzz bench asv lock clean
+.PHONY: run test lint bench-embedded bench-limits bench-transport test-litellm soak fuzz bench asv lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -56,6 +57,9 @@ test-litellm: $(VENV)/test.stamp
 
 soak: $(VENV)/test.stamp
 	$(BIN)/python bench/soak.py --requests $(or $(REQUESTS),100000)
+
+bench-transport: $(VENV)/test.stamp
+	$(BIN)/python bench/transport.py
 
 bench-limits: $(VENV)/test.stamp
 	tests/support/install-services.sh

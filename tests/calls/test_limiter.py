@@ -206,7 +206,10 @@ async def test_what_answers_take_is_learned_when_the_call_does_not_say():
     account = gate(time).limiter.account("s")
     unknown = Demand("s", input_tokens=1000, output_tokens=None)
     assert account.estimate(unknown)[1:] == (1256.0, 1000.0, 256.0)
-    account.learn(unknown.input_tokens, account.estimate(unknown)._replace(tokens=3000.0, input_tokens=100.0, output_tokens=2000.0))
+    account.learn(
+        unknown.input_tokens,
+        account.estimate(unknown)._replace(tokens=3000.0, input_tokens=100.0, output_tokens=2000.0),
+    )
     assert account.estimate(unknown).output_tokens == 2000.0  # more than expected: at once
     assert 100.0 < account.estimate(unknown).input_tokens < 1000.0  # less: slowly
 

@@ -25,6 +25,10 @@ _ANTHROPIC = tuple(
     )
     for what in ("limit", "remaining")
 )
+_DIALECTS = (  # each with names of which it says at least one
+    (_OPENAI, (_OPENAI[1][0], _OPENAI[0][0], _OPENAI[1][1])),
+    (_ANTHROPIC, (_ANTHROPIC[1][0], _ANTHROPIC[0][0], _ANTHROPIC[1][2])),
+)
 COME_LATER = frozenset({429, 503, 529})
 _UNSAID = Report()
 
@@ -38,9 +42,9 @@ def read_report(headers: Mapping[str, str], status: int, epoch: float) -> Report
         epoch: the time in seconds since the epoch, for a Retry-After that is a date.
     """
     found = None
-    for names in (_OPENAI, _ANTHROPIC):
-        if names[1][0] in headers or names[0][0] in headers or names[1][1 if names is _OPENAI else 2] in headers:
-            found = [tuple(_number(headers.get(name)) if name else None for name in row) for row in names]
+    for names, marks in _DIALECTS:
+        if any(mark in headers for mark in marks):
+            found = [tuple([_number(headers.get(name)) if name else None for name in row]) for row in names]
             break
     if found is None and status not in COME_LATER:
         return None
@@ -69,8 +73,10 @@ def retry_after(headers: Mapping[str, str], epoch: float) -> float | None:
 
 def _number(text: str | None) -> float | None:
     """Return a finite number that is not negative, or None."""
+    if not text:
+        return None
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) and value >= 0 else None

@@ -146,6 +146,8 @@ class Slot:
 
     async def __aenter__(self) -> Slot:
         limiter, demand = self._limiter, self._demand
+        if self.try_enter():
+            return self
         if not self._counts:
             if limiter.places is not None and not limiter.places.try_enter():
                 await limiter.places.enter(demand.priority)
@@ -180,7 +182,15 @@ class Slot:
         limiter, demand = self._limiter, self._demand
         if self._counts:
             account = limiter.account(demand.scope)
-            if limiter.shared is not None or not account.line.try_enter():
+            if limiter.shared is not None:
+                return False
+            if account.quota.free(now := limiter.monotonic()) and not account.line.waiting:
+                if not self._try_place():
+                    return False
+                self._account, self._sent = account, now
+                self._enter()
+                return True
+            if not account.line.try_enter():
                 return False
             try:
                 with account.lock:

@@ -116,6 +116,10 @@ class Quota:
         for bucket in self._buckets:
             bucket.level = min(bucket.level, 0.0)
 
+    def free(self, now: float) -> bool:
+        """Whether nothing is known that could be counted, and nothing holds calls back."""
+        return not self._known and self.stamp <= now
+
     @property
     def counts_tokens(self) -> bool:
         """Whether a quota of tokens is known."""
