@@ -9,6 +9,7 @@
 #   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
+#   make doubles          millions of doubles against Node's JSON.stringify
 #   make fuzz             each fuzz target for FUZZ_SECONDS (60)
 #   make bench-embedded   how many questions about files the embedded model answers rightly, in some minutes
 #   make lock             bring requirements.lock up to date
@@ -29,7 +30,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja' -o -name '*.toml') pyproject.toml README.md
 
-.PHONY: run test lint bench-embedded bench-limits bench-transport test-litellm soak fuzz bench asv lock clean
+.PHONY: run test lint bench-embedded bench-limits bench-transport test-litellm soak fuzz bench asv doubles lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -79,6 +80,9 @@ asv: $(VENV)/bench.stamp
 	cd asv_bench && ../$(BIN)/asv machine --yes
 	cd asv_bench && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/asv $(ASV)
 	cd asv_bench && ../$(BIN)/asv publish
+
+doubles: $(VENV)/test.stamp
+	$(BIN)/python bench/doubles.py --count $(or $(COUNT),3000000)
 
 # libFuzzer with coverage, which the stable compiler can do; no sanitizer, for the code under test has no unsafe.
 FUZZ_SECONDS ?= 60

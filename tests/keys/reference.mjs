@@ -3,6 +3,7 @@
 //   node reference.mjs vectors DIR   checks the vectors, prints how many
 //   node reference.mjs print         canonical JSON of each line of JSON on standard input
 //   node reference.mjs doubles       each line's 16 hex digits, as a double, in canonical JSON
+//   node reference.mjs keys          the request key of each line, written as in requests.jsonl
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -87,3 +88,7 @@ const [command, folder] = process.argv.slice(2);
 if (command === "vectors") console.log(check(folder));
 if (command === "print") console.log(lines(readFileSync(0, "utf8")).map((line) => canonical(JSON.parse(line))).join("\n"));
 if (command === "doubles") console.log(lines(readFileSync(0, "utf8")).map(double).join("\n"));
+if (command === "keys") {
+  const keyOf = (one) => requestKey(JSON.parse(one.body), one).toString("hex");
+  console.log(lines(readFileSync(0, "utf8")).map((line) => keyOf(JSON.parse(line))).join("\n"));
+}

@@ -28,6 +28,10 @@ LEAVES = (
     | st.text()
     | st.floats(allow_nan=False, allow_infinity=False)
 )
+HEADER_NAMES = st.sampled_from(
+    ["Accept", "accept", "OpenAI-Beta", "X-Api-Key", "x-stainless-os", "x-route", "b3", "X-B3-Id"]
+)
+SMALL = LEAVES | st.lists(LEAVES, max_size=2) | st.dictionaries(st.text(max_size=5), LEAVES, max_size=2)
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 
 
@@ -104,3 +108,29 @@ def test_node_prints_the_same_values(values):
     for value, want in zip(values, node("print", stdin="\n".join(texts)), strict=True):
         assert canonical_json(value).decode() == want
         assert canonicalize(want).decode() == want
+
+
+@st.composite
+def requests(draw):
+    names = st.sampled_from(["model", "input", "Messages", "é", "🚀"]) | st.text(max_size=5)
+    body = draw(st.dictionaries(names, SMALL, max_size=4))
+    body |= draw(st.just({}) | st.fixed_dictionaries({"messages": st.lists(SMALL, max_size=4) | SMALL}))
+    return {
+        "body": json.dumps(body),
+        "url": draw(st.text(max_size=9)),
+        "headers": draw(st.lists(st.tuples(HEADER_NAMES, st.text("a \t,é", max_size=5)), max_size=6)),
+        "tenant": draw(st.binary(max_size=40)).hex(),
+        "namespace": draw(st.text(max_size=9)),
+    }
+
+
+@needs_node
+@settings(max_examples=20, deadline=None)
+@given(st.lists(requests(), min_size=1, max_size=10))
+def test_node_computes_the_same_keys_from_the_documentation_alone(asked):
+    found = node("keys", stdin="\n".join(json.dumps(one) for one in asked))
+    for one, want in zip(asked, found, strict=True):
+        scope = {name: one[name] for name in ("url", "headers", "namespace")}
+        scope["tenant"] = bytes.fromhex(one["tenant"])
+        assert request_key(one["body"].encode(), **scope).hex() == want, one
+        assert request_key(json.loads(one["body"]), **scope).hex() == want, one
