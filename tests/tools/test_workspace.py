@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -221,6 +222,23 @@ class TestSearching:
         assert len(answers) == 1
         lines = answers.pop().splitlines()
         assert lines == [f"src/f{number:03}:1: needle" for number in range(1, 300, 2)]
+
+    def test_python_goes_on_meanwhile(self, place, hands):
+        """Threads are switched only where one gives way; a search that did not would keep the other from running."""
+        (place / "large").write_bytes(b"hay and more hay\n" * 4_000_000)
+        turn, ran = threading.Lock(), []
+        turn.acquire()
+        thread = threading.Thread(target=lambda: (turn.acquire(), ran.append(True)))
+        thread.start()
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1000)
+        try:
+            turn.release()
+            hands.grep_file(pattern="n[e]+dle", path="large")
+            assert ran
+        finally:
+            sys.setswitchinterval(before)
+            thread.join()
 
     def test_odd_names(self, place, hands):
         os.close(os.open(os.fsencode(place) + b"/bad\xff", os.O_CREAT | os.O_WRONLY))

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,31 @@ async def server(url):
         yield opened
 
 
-@pytest.fixture(scope="session")
-def url():
-    """The address of the same server, over HTTP."""
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with subprocess.Popen([*STDIO, "--http", str(port)], stderr=subprocess.PIPE, text=True) as process:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(port):
+    """The same server over HTTP, until the block ends."""
+    command = [*STDIO, "--http", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if "running on" in line:
                 break
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def url():
+    port = free_port()
+    with serving(port):
         yield f"http://127.0.0.1:{port}/mcp"
-        process.kill()
 
 
 async def by_name(server):
@@ -110,7 +124,6 @@ class TestTools:
         async with MCPServer(url, timeout=0.2) as server:
             with pytest.raises(ToolTimeoutError, match=r"sleep took longer than 0\.2 s"):
                 await call(server, "sleep")
-            assert await call(server, "look", path="a") == "a to depth 1"
 
     async def test_a_taken_name_is_put_behind_the_server_s(self, server):
         def look() -> str:
@@ -135,10 +148,20 @@ class TestTransports:
             answers = await asyncio.gather(*(call(server, "look", path=str(n)) for n in range(20)))
         assert answers == [f"{n} to depth 1" for n in range(20)]
 
+    async def test_one_that_went_away_is_reported_and_found_when_it_is_back(self):
+        port = free_port()
+        async with AsyncExitStack() as stack:
+            with serving(port):
+                server = await stack.enter_async_context(MCPServer(f"http://127.0.0.1:{port}/mcp"))
+                assert await call(server, "look", path="a") == "a to depth 1"
+            for _ in range(3):
+                with pytest.raises(ToolError, match=r"died during look|is not there"):
+                    await call(server, "look", path="a")
+            with serving(port):
+                assert await call(server, "look", path="a") == "a to depth 1"
+
     async def test_nobody_there(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            target = f"http://user:hidden@127.0.0.1:{probe.getsockname()[1]}/mcp?token=hidden"
+        target = f"http://user:hidden@127.0.0.1:{free_port()}/mcp?token=hidden"
         with pytest.raises(ToolError, match="is not there") as caught:
             await MCPServer(target).tools()
         assert "hidden" not in str(caught.value)

@@ -36,7 +36,7 @@ class MCPServer(ToolSource):
 
     A server that dies is started once more, and the call that found it dead is made; a call that it died of is made
     again only where the hints say that this does no harm. When it dies again, within a minute of work, its calls give
-    errors that say so.
+    errors that say so. A URL is connected to again with each call.
 
     Its hints (`readOnlyHint` and so on) become effects, which decide what may run at the same time. They decide nothing
     else: no result is cached for them, and no approval is waived. A call of a server without hints may write anything.
@@ -209,9 +209,10 @@ class MCPServer(ToolSource):
                 connection = self._connection = None  # its loop has ended, and it with it
             if connection is not None and not await connection.is_alive():
                 now = self._clock()
-                if self._restarted is not None and now - self._restarted < _STEADY:
-                    raise self._failure("died again after it was restarted; it is not restarted any more", None)
-                self._restarted = now
+                if isinstance(self._target, tuple):  # nobody starts a URL: each call sees whether it is back
+                    if self._restarted is not None and now - self._restarted < _STEADY:
+                        raise self._failure("died again after it was restarted; it is not restarted any more", None)
+                    self._restarted = now
                 await connection.aclose()
                 connection = None
             if connection is None:

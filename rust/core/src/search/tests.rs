@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use proptest::prelude::*;
 
-use super::{Limits, Pattern, Place, PlaceError, Root, grep};
+use super::{Glob, Limits, Pattern, Place, PlaceError, Root, WriteError, find, grep};
 
 const ALL: Limits = Limits {
     matches: 10_000,
@@ -125,4 +125,72 @@ proptest! {
         prop_assert!(text.contains('X'));
         prop_assert!(text.chars().count() <= columns + 2);
     }
+}
+
+#[test]
+fn a_file_is_written_whole_and_only_over_what_was_expected() {
+    let scratch = Scratch::new("write");
+    let root = scratch.root();
+    let write =
+        |path: &str, content: &[u8], expected| root.write(Path::new(path), content, expected);
+    let first = write("new/folder/file", b"one", None).unwrap();
+    let second = write("new/folder/file", b"two", Some(&first)).unwrap();
+    assert!(matches!(
+        write("new/folder/file", b"three", Some(&first)),
+        Err(WriteError::Changed)
+    ));
+    assert_eq!(fs::read(scratch.0.join("new/folder/file")).unwrap(), b"two");
+    fs::remove_file(scratch.0.join("new/folder/file")).unwrap();
+    assert!(matches!(
+        write("new/folder/file", b"four", Some(&second)),
+        Err(WriteError::Changed)
+    ));
+    assert!(matches!(
+        write("new/folder", b"x", None),
+        Err(WriteError::IsAFolder)
+    ));
+    for path in ["../x", "new/../../x", ".git/config", "new/.Git/x"] {
+        assert!(write(path, b"x", None).is_err(), "{path}");
+    }
+    let left: Vec<_> = fs::read_dir(scratch.0.join("new/folder"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "no draft stays behind");
+}
+
+#[test]
+fn a_name_that_is_not_unicode_is_meant_by_what_is_shown_of_it() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    let scratch = Scratch::new("names");
+    fs::write(scratch.0.join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+    let root = scratch.root();
+    let shown = Path::new("caf\u{fffd}");
+    let found = root.locate(shown).unwrap();
+    assert_eq!(found.as_os_str().as_bytes(), b"caf\xe9");
+    fs::write(scratch.0.join(OsStr::from_bytes(b"caf\xea")), "x").unwrap();
+    assert!(matches!(root.place(shown), Err(PlaceError::Missing)));
+}
+
+#[test]
+fn files_are_found_by_their_paths() {
+    let scratch = Scratch::new("find");
+    for path in ["a.py", "src/b.py", "src/deep/c.py", "src/deep/d.txt"] {
+        scratch.write(path, b"");
+    }
+    scratch.write(".gitignore", b"a.py\n");
+    let root = scratch.root();
+    let paths = |pattern: &str, limit| {
+        let Ok(Place::Folder(folder)) = root.place(Path::new("")) else {
+            panic!("the root is a folder")
+        };
+        let found = find(folder, &Glob::new(pattern).unwrap(), limit);
+        let shown = found.paths.iter().map(|path| path.display().to_string());
+        (shown.collect::<Vec<_>>().join(" "), found.more)
+    };
+    assert_eq!(paths("*.py", 9), ("src/b.py src/deep/c.py".into(), false));
+    assert_eq!(paths("*.py", 1), ("src/b.py".into(), true));
+    assert_eq!(paths("src/*.py", 9), ("src/b.py".into(), false));
+    assert!(paths("src/**/*.{py,txt}", 2).1);
+    assert!(Glob::new("[").is_err());
 }
