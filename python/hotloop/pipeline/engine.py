@@ -200,15 +200,17 @@ class Engine:
             await places.take(priority, limits)
         if tool.effect == "read":
             self.keeping.look(job)
-        if job.access.writes:
+        writes = job.access.writes
+        if writes:
             job.begin()
         started = self.began()
-        self.meters.queue_time.add(started - job.start)
         try:
-            return await self.shop.work(tool, job, self.limit(tool.timeout), self.settings.cancel_grace)
+            limit = tool.timeout if tool.timeout is not None else self.settings.timeout
+            return await self.shop.work(tool, job, limit, self.settings.cancel_grace)
         finally:
+            self.meters.queue_time.add(started - job.start)
             self.ended(started, limits)
-            if job.access.writes:
+            if writes:
                 job.end()
 
     def limit(self, timeout: float | None) -> float | None:

@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import Any, Literal, NamedTuple, get_args
 
-__all__ = ["ANYTHING", "EFFECTS", "NOTHING", "Access", "Effect", "Place", "Resource", "Resources", "Touches", "access"]
+__all__ = [
+    "ANYTHING",
+    "EFFECTS",
+    "NOTHING",
+    "Access",
+    "Effect",
+    "Place",
+    "Resource",
+    "Resources",
+    "Touches",
+    "access",
+    "fixed_access",
+]
 
 Effect = Literal["pure", "read", "write", "external"]
 """pure: depends on its arguments only; read: looks; write: changes what it names; external: acts on the outside."""
@@ -73,6 +85,15 @@ def access(effect: Effect | None, touched: Touches | Iterable[Resource] | None) 
     if effect == "read":
         return Access(_places(resources), (), _paths(resources))
     return Access(writes=_places(resources))
+
+
+def fixed_access(effect: Effect | None, touched: Touches | Iterable[Resource] | None) -> Access | None:
+    """Return the places that every call touches; None where they are paths, which may lead elsewhere next time."""
+    try:
+        found = access(effect, touched)
+    except TypeError:
+        return None  # each call says so
+    return None if any(place[:1] == ("path",) for place in (*found.reads, *found.writes)) else found
 
 
 def _listed(resources: Iterable[Resource]) -> tuple[Resource, ...]:

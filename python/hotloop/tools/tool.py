@@ -16,7 +16,7 @@ from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
 from .approval import Approval, reason_to_ask
 from .callables import by_name, is_async, local_names, name_of
 from .declaration import check_declaration, check_importable
-from .effects import NOTHING, Access, Effect, Resources, access
+from .effects import Access, Effect, Resources, access, fixed_access
 from .identity import identity_of
 from .schema import Spec, explain, spec_of
 
@@ -97,6 +97,7 @@ class Tool(Generic[P, R]):
         self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
         self.is_async = is_async(func)
         self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
+        self._fixed = None if callable(resources) else fixed_access(effect, resources)
         if where == "process":
             check_importable(self)
         functools.update_wrapper(cast("Any", self), func, updated=())
@@ -244,8 +245,8 @@ class Tool(Generic[P, R]):
         Raises:
             ToolError: `resources=` failed, or told something that is no resource.
         """
-        if self.effect == "pure":
-            return NOTHING
+        if self._fixed is not None:
+            return self._fixed
         try:
             touched = self._resources if self._touched is None else self._touched(self._spec.complete(args))
             return access(self.effect, cast("Any", touched))
