@@ -122,3 +122,47 @@ def test_no_limit_is_ever_passed_and_nobody_waits_who_could_go(calls, count, siz
         assert not waiting
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("close", [False, True])
+async def test_a_long_batch_keeps_few_tasks_and_each_call_has_its_result(close):
+    tasks = []
+
+    @tool(effect="external", resources=[])
+    async def note(n: int) -> int:
+        tasks.append(len(asyncio.all_tasks()))
+        await asyncio.sleep(0)
+        return n
+
+    async with ToolPipeline(ToolRegistry([note]), max_concurrency=4) as pipe:
+        batch = asyncio.create_task(pipe.run_batch([ToolCall("note", {"n": n}) for n in range(2_000)]))
+        if close:
+            while len(tasks) < 500:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0)
+            await pipe.aclose()
+        results = await batch
+    assert max(tasks) < 150
+    if close:
+        assert sum(result.error is None for result in results) < 600
+        assert "pipeline was closed" in results[-1].content
+    else:
+        assert [result.value for result in results] == list(range(2_000))
+
+
+async def test_calls_under_a_limit_do_not_hold_those_behind_them_back():
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    @tool(effect="external", resources=[], max_concurrency=1)
+    async def narrow(n: int) -> None:
+        await release.wait()
+
+    @tool(effect="external", resources=[])
+    async def wide() -> None:
+        entered.set()
+
+    async with ToolPipeline(ToolRegistry([narrow, wide]), max_concurrency=2) as pipe:
+        calls = [*(ToolCall("narrow", {"n": n}) for n in range(500)), ToolCall("wide", {})]
+        batch = asyncio.create_task(pipe.run_batch(calls))
+        await entered.wait()
+        release.set()
+        assert not any(result.error for result in await batch)

@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 _new = tuple.__new__  # makes a named tuple in a third of the time, and one is made for each call
 
 
+_WINDOW = 100
+
+
 class Terms(NamedTuple):
     """How calls are to be run.
 
@@ -99,9 +102,10 @@ class Engine:
     async def run(self, job: Job, terms: Terms) -> ToolResult:
         """Run a call."""
         task = asyncio.current_task()
-        if task is None or self.closed:
-            self.check_open()
+        if task is None:
             raise ToolError("a pipeline runs calls in a task of asyncio")
+        if self.closed:
+            return self.failed(job, _stopped(job))
         nested = task in self.active
         if not nested:
             self.active.add(task)
@@ -125,7 +129,7 @@ class Engine:
             self.meters.counts["cancelled"] += 1
             if not self.closed or task.uncancel():
                 raise
-            return self.failed(job, ToolError(f"{job.call.name} was stopped: the pipeline was closed"))
+            return self.failed(job, _stopped(job))
         finally:
             if not nested:
                 self.active.discard(task)
@@ -133,6 +137,11 @@ class Engine:
     def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
         """Start a call that needs no task of its own, and return what calls it off; None where it needs one."""
         return self.batches.quick(job, terms.priority, told)
+
+    @property
+    def window(self) -> int:
+        """How many calls of one round have a task at once; those behind them cost next to nothing."""
+        return max(_WINDOW, 2 * self.places.count)
 
     async def _walk(self, job: Job, priority: Priority) -> ToolResult:
         key, stored = self.keeping.key(job)
@@ -260,3 +269,7 @@ class Engine:
             run_time=meters.run_time.distribution(),
             batch_sizes=meters.batch_sizes.distribution(),
         )
+
+
+def _stopped(job: Job) -> ToolError:
+    return ToolError(f"{job.call.name} was stopped: the pipeline was closed")

@@ -105,8 +105,8 @@ class Intake:
         except ToolError as error:
             job.error, job.access = error, NOTHING
 
-    def after(self, jobs: Sequence[Job]) -> list[set[int]]:
-        """Return, for each job, the earlier ones that it must wait for."""
+    def after(self, jobs: Sequence[Job]) -> dict[int, set[int]]:
+        """Return, for each job that must wait, the earlier ones that it waits for."""
         return plan([self._planned(job) for job in jobs])
 
     def _planned(self, job: Job) -> Access:

@@ -234,7 +234,7 @@ class ToolPipeline:
             active.discard(task)
 
     def _round(self, jobs: list[Job], group: bool, priority: Priority, timeout: float | None) -> Round:
-        return Round(self._engine, jobs, self._intake.after(jobs) if group else None, _terms(priority, timeout))
+        return Round(self._engine, jobs, self._intake.after(jobs) if group else {}, _terms(priority, timeout))
 
 
 def _terms(priority: Priority, timeout: float | None) -> Terms:

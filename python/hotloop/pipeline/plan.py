@@ -58,8 +58,8 @@ class _Node:
             pending.extend(node.children.values())
 
 
-def plan(accesses: Sequence[Access]) -> list[set[int]]:
-    """Return, for each call, the earlier calls that it must wait for.
+def plan(accesses: Sequence[Access]) -> dict[int, set[int]]:
+    """Return, for each call that must wait, the earlier calls that it waits for.
 
     Two calls conflict when one writes what the other touches. A call waits for the earlier calls that it conflicts
     with, directly or through one that waits for them; every other pair is free to overlap.
@@ -68,13 +68,16 @@ def plan(accesses: Sequence[Access]) -> list[set[int]]:
         accesses: what each call reads and writes, in the order in which the calls were asked for.
     """
     root = _Node()
-    after: list[set[int]] = []
+    after: dict[int, set[int]] = {}
     for call, access in enumerate(accesses):
+        if not (access.reads or access.writes):
+            continue
         earlier: set[int] = set()
         for place in access.reads:
             earlier.update(root.read(place, call))
         for place in access.writes:
             earlier.update(root.write(place, call))
         earlier.discard(call)
-        after.append(earlier)
+        if earlier:
+            after[call] = earlier
     return after

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from .engine import Terms
@@ -19,6 +19,10 @@ __all__ = ["Round"]
 
 class Runner(Protocol):
     """Runs the calls of a round."""
+
+    @property
+    def window(self) -> int:
+        """How many of them may have a task at once."""
 
     def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
         """Start a call that needs no task, and return what calls it off; None where it needs one."""
@@ -36,20 +40,20 @@ class Round:
     Args:
         runner: runs the calls.
         jobs: the calls.
-        after: for each, the earlier ones that it waits for.
+        after: for each that must wait, the earlier ones that it waits for.
         terms: how they are run.
     """
 
-    def __init__(self, runner: Runner, jobs: Sequence[Job], after: Sequence[set[int]] | None, terms: Terms) -> None:
+    def __init__(self, runner: Runner, jobs: Sequence[Job], after: Mapping[int, set[int]], terms: Terms) -> None:
         self._runner = runner
         self._terms = terms
         self._jobs = jobs
         self._loop = asyncio.get_running_loop()
-        self._waits = [len(earlier) for earlier in after] if after else [0] * len(jobs)
-        self._followers: list[list[int]] = [[] for _ in jobs] if after else []
-        for number, earlier in enumerate(after or ()):
+        self._waits = {number: len(earlier) for number, earlier in after.items()}
+        self._followers: dict[int, list[int]] = {}
+        for number, earlier in after.items():
             for one in earlier:
-                self._followers[one].append(number)
+                self._followers.setdefault(one, []).append(number)
         self.results: list[ToolResult | None] = [None] * len(jobs)
         self._left = len(jobs)
         self._fresh: deque[ToolResult] = deque()
@@ -57,15 +61,29 @@ class Round:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._quick: dict[int, Callable[[], None]] = {}
         self._started = [False] * len(jobs)
+        self._windowed: set[int] = set()  # those with a task, of those that may be held back
+        self._held: deque[int] = deque()
         self._change: asyncio.Future[None] | None = None
         self._each = False  # whether somebody wants to know of each result
         self._timer = None if terms.deadline is None else self._loop.call_at(terms.deadline, self._expire)
 
     def start(self) -> None:
         """Start all that need not wait."""
-        for number, waits in enumerate(self._waits):
-            if not waits and not self._started[number]:
-                self._launch(number)
+        for number in range(len(self._jobs)):
+            if not (self._waits.get(number) or self._started[number]):
+                self._ready(number)
+
+    def _ready(self, number: int) -> None:
+        """Start a call, or hold it back: ten thousand tasks that wait for a place would slow everything down."""
+        job = self._jobs[number]
+        # those that have limits of their own may pass others, and those that gather must be there
+        if job.limits or (job.tool is not None and job.tool.batch is not None):
+            self._launch(number)
+        elif len(self._windowed) < self._runner.window:
+            self._windowed.add(number)
+            self._launch(number)
+        else:
+            self._held.append(number)
 
     def _launch(self, number: int) -> None:
         self._started[number] = True
@@ -92,7 +110,11 @@ class Round:
                 raise
         else:
             self._tasks.pop(number, None)
+            self._windowed.discard(number)
             self._ended(number, result)
+            while self._held and len(self._windowed) < self._runner.window:
+                if self.results[held := self._held.popleft()] is None:
+                    self._ready(held)
 
     def _ended(self, number: int, result: ToolResult) -> None:
         if self.results[number] is None:
@@ -106,10 +128,10 @@ class Round:
 
     def _release(self, number: int) -> None:
         """Start those that waited for nothing but this call."""
-        for follower in self._followers[number]:
+        for follower in self._followers.pop(number, ()):
             self._waits[follower] -= 1
             if not self._waits[follower] and self.results[follower] is None:
-                self._launch(follower)
+                self._ready(follower)
 
     def _expire(self) -> None:
         """Give those that have not started, and those that gather in a batch, their result."""
@@ -158,7 +180,8 @@ class Round:
         """Cancel what still runs, and return when nothing does."""
         if self._timer is not None:
             self._timer.cancel()
-        self._followers = [[] for _ in self._followers]  # nothing more starts
+        self._followers.clear()  # nothing more starts
+        self._held.clear()
         for call_off in list(self._quick.values()):
             call_off()
         self._quick.clear()
