@@ -6,7 +6,8 @@
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make bench-transport  what the drop-in costs over bare httpx2, in half a minute
-#   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
+#   make bench-tools      what the tool pipeline costs and saves, in a minute
+#   make bench-limits bench-tools     50 clients in 4 processes against a server with quotas, in half a minute
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
 #   make doubles          millions of doubles against Node's JSON.stringify
@@ -61,6 +62,9 @@ soak: $(VENV)/test.stamp
 
 bench-transport: $(VENV)/test.stamp
 	$(BIN)/python bench/transport.py
+
+bench-tools: $(VENV)/test.stamp
+	$(BIN)/python bench/tools.py
 
 bench-limits: $(VENV)/test.stamp
 	tests/support/install-services.sh
