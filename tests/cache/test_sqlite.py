@@ -203,3 +203,46 @@ async def test_a_writer_killed_in_the_middle_leaves_a_whole_file(tmp_path):
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+async def test_a_file_that_stays_locked_delays_one_write_and_leaves_out_the_next(tmp_path):
+    cache = SqliteCache(tmp_path / "c.db", timeout=0.05, pause=3600.0)
+    await cache.put(key(1), Record(b"x", 0.0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(2, 50):
+            await cache.put(key(number), Record(b"x", 0.0))
+        assert await cache.get(key(1)) is not None  # reading goes on
+        other.execute("ROLLBACK")
+    assert cache.stats()[0].errors == 48
+    assert (cache.stats()[0].entries, cache._locked_until > 0) == (1, True)
+    cache._locked_until = 0.0
+    await cache.put(key(2), Record(b"x", 0.0))
+    assert cache.stats()[0].entries == 2
+    await cache.aclose()
+
+
+async def test_a_damaged_file_is_found_and_said(tmp_path):
+    path = tmp_path / "c.db"
+    cache = SqliteCache(path)
+    for number in range(200):
+        await cache.put(key(number), Record(bytes(1000), 0.0))
+    await cache.check()
+    await cache.aclose()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40_000] = b"\xa5" * 40_000
+    path.write_bytes(content)
+    cache = SqliteCache(path)
+    with pytest.raises(CacheError, match=r"damaged.*Delete it"):
+        await cache.check()
+    with pytest.raises(CacheError, match=r"damaged.*Delete it"):
+        await cache.clear()
+    await cache.aclose()
+
+
+async def test_its_records_can_be_read_one_after_another(cache):
+    for number in range(150):
+        await cache.put(key(number), Record(b"%d" % number, 1.0, namespace="n", meta={"a": "b"}))
+    await cache.put(key(999), Record(b"gone", 0.0), ttl=-1.0)
+    found = [(k, record.payload, record.namespace, record.meta) async for k, record in cache.records()]
+    assert found == [(key(n), b"%d" % n, "n", {"a": "b"}) for n in range(150)]

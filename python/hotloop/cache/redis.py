@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import time
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -14,7 +15,7 @@ from .base import Hit, Lease, Record, TierStats
 from .redislink import Away, RedisLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from redis import Redis
 
@@ -173,6 +174,24 @@ class RedisCache:
         except Away as error:
             raise CacheError(f"the cache was not cleared: {error}") from None
 
+    async def records(self) -> AsyncGenerator[tuple[bytes, Record]]:
+        """Give the live records with their keys, in no order; some may be given twice, as the server scans.
+
+        Raises:
+            CacheError: the server does not answer.
+        """
+        cursor, first = 0, True
+        while cursor or first:
+            first = False
+            try:
+                cursor, keys = await self._link.ask(partial(_scan, cursor=cursor, pattern=_escaped(self._records)))
+            except Away as error:
+                raise CacheError(f"the cache could not be read: {error}") from None
+            for name in keys:
+                key = name[len(self._records.encode()) :]
+                if (hit := await self.get(key)) is not None:
+                    yield key, hit.record
+
     def stats(self) -> tuple[TierStats, ...]:
         """Return the counters of this tier; what the server holds is not counted."""
         return (TierStats("redis", self._hits, self._misses, self._writes, self._errors, None, None),)
@@ -215,6 +234,15 @@ class RedisCache:
 
 
 _LEASES = (Lease.MINE, Lease.TAKEN, Lease.NONE, Lease.STORED)
+
+
+def _scan(client: Redis, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
+    found: Any = client.scan(cursor, match=pattern, count=256)
+    return int(found[0]), list(found[1])
+
+
+def _escaped(prefix: str) -> str:
+    return "".join(f"\\{one}" if one in "*?[]\\" else one for one in prefix) + "*"
 
 
 def _milliseconds(seconds: float) -> int:

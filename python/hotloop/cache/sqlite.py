@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,7 @@ from ..errors import CacheError
 from .base import Hit, Record, TierStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
 __all__ = ["SqliteCache"]
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 _APPLICATION_ID = 0x484F544C  # "HOTL": tells our files from other people's
 _VERSION = 1
 _TOUCH_AFTER = 3600.0  # seconds; a hit refreshes the time of use at most this often, so that reads seldom write
+_PATIENCE = 5  # seconds that opening and clearing wait for another process's lock
+_REMEDY = "Delete it, with the files beside it that end in -wal and -shm: it holds nothing but stored answers."
 _KEEP_SHARE = 0.9  # a full file is emptied to this share, so that not every write must evict
 
 _SCHEMA = """
@@ -62,7 +65,9 @@ class SqliteCache:
         path: the file; made, with its folder, when it is not there.
         ttl: seconds a record lives when its call does not say; None for ever.
         max_bytes: bytes of records at most.
-        timeout: seconds to wait for another process's lock before the tier counts an error.
+        timeout: seconds to wait for another process's lock before the tier counts an error; writes are left out
+            for `pause` seconds then, so that a file that stays locked holds nobody up for long.
+        pause: see `timeout`.
         epoch: gives the time in seconds since the epoch; replaced in tests.
 
     Raises:
@@ -76,13 +81,17 @@ class SqliteCache:
         *,
         ttl: float | None = None,
         max_bytes: int = 1 << 30,
-        timeout: float = 5.0,
+        timeout: float = 0.5,
+        pause: float = 1.0,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
         self.ttl = ttl
         self.max_bytes = max_bytes
         self._epoch = epoch
+        self._timeout = timeout
+        self._pause = pause
+        self._locked_until = 0.0
         self._hits = self._misses = self._writes = self._errors = 0
         self._db = _open(self.path, timeout)
         self._thread = ThreadPoolExecutor(1, "hotloop-sqlite")
@@ -99,11 +108,11 @@ class SqliteCache:
     async def put(self, key: bytes, record: Record, ttl: float | None = None) -> None:
         """Store `record` under `key` for `ttl` seconds, or for the tier's time to live when None."""
         ttl = self.ttl if ttl is None else ttl
-        await self._try(lambda: self._insert(key, record, ttl))
+        await self._write(lambda: self._insert(key, record, ttl))
 
     async def delete(self, key: bytes) -> None:
         """Forget `key`."""
-        await self._try(lambda: self._execute("DELETE FROM records WHERE key = ?", (key,)))
+        await self._write(lambda: self._execute("DELETE FROM records WHERE key = ?", (key,)))
 
     async def clear(self, namespace: str | None = None) -> None:
         """Forget the records of one namespace, or all when None, and give their disk space back.
@@ -112,6 +121,28 @@ class SqliteCache:
             CacheError: the file cannot be written.
         """
         await self._run(lambda: self._clear(namespace))
+
+    async def check(self) -> None:
+        """Look at the whole file; takes as long as reading it.
+
+        Raises:
+            CacheError: it is damaged.
+        """
+        found = await self._run(lambda: self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise CacheError(f"{self.path} is damaged ({' '.join(found.split())}). {_REMEDY}")
+
+    async def records(self) -> AsyncGenerator[tuple[bytes, Record]]:
+        """Give the live records with their keys, in the order in which they were stored.
+
+        Raises:
+            CacheError: the file cannot be read.
+        """
+        last = 0
+        while rows := await self._run(partial(self._batch, last)):
+            for rowid, key, record in rows:
+                last = rowid
+                yield key, record
 
     def stats(self) -> tuple[TierStats, ...]:
         """Return the counters of this tier, and what the file holds for all its users."""
@@ -140,6 +171,17 @@ class SqliteCache:
             with contextlib.suppress(sqlite3.OperationalError):  # a hit is a hit, also in a file that is locked
                 self._execute("UPDATE records SET used = ? WHERE key = ?", (now, key))
         return Record(row[0], row[3], row[4], row[2], orjson.loads(row[1]))
+
+    def _batch(self, after: int) -> list[tuple[int, bytes, Record]]:
+        rows = self._db.execute(
+            "SELECT rowid, key, payload, meta, namespace, created, expires FROM records "
+            "WHERE rowid > ? AND (expires IS NULL OR expires > ?) ORDER BY rowid LIMIT 64",
+            (after, self._epoch()),
+        )
+        return [
+            (rowid, key, Record(payload, created, expires, namespace, orjson.loads(meta)))
+            for rowid, key, payload, meta, namespace, created, expires in rows
+        ]
 
     def _insert(self, key: bytes, record: Record, ttl: float | None) -> None:
         size = len(record.payload) + 200  # the row's other columns and its place in the indexes
@@ -171,6 +213,13 @@ class SqliteCache:
         self._db.executemany("DELETE FROM records WHERE rowid = ?", going)
 
     def _clear(self, namespace: str | None) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")  # nobody's answer waits for this
+        try:
+            self._forget(namespace)
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+
+    def _forget(self, namespace: str | None) -> None:
         with self._transaction():
             if namespace is None:
                 self._db.execute("DELETE FROM records")
@@ -200,9 +249,21 @@ class SqliteCache:
         except RuntimeError as error:
             raise CacheError(f"{self.path}: the tier is closed") from error
         except sqlite3.Error as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise CacheError(f"{self.path} is damaged ({error}). {_REMEDY}") from error
+            if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                self._locked_until = time.monotonic() + self._pause
             raise CacheError(f"{self.path}: {error}") from error
         except (TypeError, ValueError) as error:  # another program wrote into the file
             raise CacheError(f"{self.path}: a damaged record: {error}") from error
+
+    async def _write(self, work: Callable[[], None]) -> None:
+        def unless_locked() -> None:
+            if time.monotonic() < self._locked_until:
+                raise CacheError(f"{self.path} was locked a moment ago")
+            work()
+
+        await self._try(unless_locked)
 
     async def _try(self, work: Callable[[], T]) -> T | None:
         try:
@@ -215,13 +276,16 @@ class SqliteCache:
 def _open(path: Path, timeout: float) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise CacheError(f"the cache file {path} cannot be opened: {error}") from error
     try:
         _prepare(db, path)
+        db.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
     except sqlite3.Error as error:
         db.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT:
+            raise CacheError(f"{path} is damaged ({error}). {_REMEDY}") from error
         raise CacheError(
             f"{path} cannot be used as a cache: {error}. Move it away, or name another file in response_cache.path."
         ) from error

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,12 +110,13 @@ def _state(file: Path) -> str:
     """Open a cache file that is there; of one that is not, say whether it could be made."""
     from ..cache import SqliteCache
 
-    async def open_and_close() -> None:
-        await SqliteCache(file).aclose()
+    async def look() -> None:
+        async with aclosing(SqliteCache(file)) as cache:
+            await cache.check()
 
     if file.exists():
-        asyncio.run(open_and_close())
-        return "opens"
+        asyncio.run(look())
+        return "whole"
     folder = next(folder for folder in file.absolute().parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise CacheError(f"the cache file {file} cannot be made: {folder} is no folder that can be written")
