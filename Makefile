@@ -6,7 +6,8 @@
 #   make test-litellm     the drop-in under litellm, which takes long to install
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make bench-transport  what the drop-in costs over bare httpx2, in half a minute
-#   make bench-tools      what the tool pipeline costs and saves, in a minute
+#   make stress           the pipeline's property tests with one seed after the other (SEEDS=100: half an hour)
+#   make bench-tools stress      what the tool pipeline costs and saves, in a minute
 #   make bench-limits bench-tools     50 clients in 4 processes against a server with quotas, in half a minute
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
@@ -62,6 +63,12 @@ soak: $(VENV)/test.stamp
 
 bench-transport: $(VENV)/test.stamp
 	$(BIN)/python bench/transport.py
+
+SEEDS ?= 100
+stress: $(VENV)/test.stamp
+	for seed in $$(seq $(SEEDS)); do $(BIN)/python -m pytest --quiet --hypothesis-seed=$$seed -k "$(PROPERTIES)" \
+	  tests/pipeline || exit 1; done
+PROPERTIES := any_order or any_schedule or no_limit or conflict_wait or one_turn
 
 bench-tools: $(VENV)/test.stamp
 	$(BIN)/python bench/tools.py

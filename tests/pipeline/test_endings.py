@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -262,3 +263,26 @@ async def test_configure_takes_effect_on_the_next_call():
 
         with pytest.raises(ValueError, match="max_concurrency must be"):
             pipe.configure(max_concurrency=0)
+
+
+def test_a_tool_that_refuses_to_end_does_not_hold_the_interpreter():
+    program = """
+import asyncio
+from hotloop import ToolCall, ToolPipeline, ToolRegistry
+
+async def stubborn() -> None:
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except BaseException:
+            pass
+
+async def main():
+    async with ToolPipeline(ToolRegistry([stubborn])) as pipe:
+        pipe.configure(cancel_grace=0.01)
+        print((await pipe.run(ToolCall("stubborn", {}), timeout=0.01)).content)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "no result after 0.01 s" in ended.stdout

@@ -88,3 +88,24 @@ def test_stats_count_what_the_hot_cache_answered():
     off = ToolRegistry([read_file], config=Config().replace(tool_registry={"cache_size": 0}))
     off.get("read_file")
     assert (off.stats().hits, off.stats().misses, off.stats().capacity) == (0, 1, 0)
+
+
+def test_configure_takes_effect_on_the_next_look_up_and_keeps_the_counts():
+    registry = ToolRegistry([read_file, grep_file])
+    registry.add(tool(name="list")(lambda: None), aliases=["ls"])
+    for name in ("read_file", "ls", "ls"):
+        registry.get(name)
+    assert (registry.stats().hits, registry.stats().misses) == (1, 2)  # an alias is kept when it was used
+    registry.configure(cache_size=1)
+    for name in ("ls", "read_file", "ls"):
+        assert registry.get(name)
+    stats = registry.stats()
+    assert (stats.capacity, stats.size, stats.aliases) == (1, 1, 1)
+    assert stats.hits + stats.misses == 6
+    registry.configure(cache_size=0)
+    assert registry.get("ls").name == "list"
+    assert (registry.stats().capacity, registry.stats().misses) == (0, stats.misses + 1)
+    with pytest.raises(ValueError, match="cache_size"):
+        registry.configure(cache_size=-1)
+    with pytest.raises(ValueError, match="size_of_cache"):
+        registry.configure(size_of_cache=1)
