@@ -90,8 +90,10 @@ class TestSchema:
             "Look.\n\nParameters\n----------\npath : str\n    Where to look.\n",
             "Look.\n\n:param path: Where to look.\n:returns: it\n",
             "Look.\n\n:param str path: Where\n    to look.\n",
+            "Look.\n\n    :param path: Where to look.\n    ",
+            "Look.\n\nParameters\n----------\npath\n    Where to look.",
         ],
-        ids=["google", "numpy", "sphinx", "sphinx-typed"],
+        ids=["google", "numpy", "sphinx", "sphinx-typed", "sphinx-alone", "numpy-untyped"],
     )
     def test_docstring_styles(self, doc):
         def look(path: str) -> str:

@@ -10,6 +10,15 @@ __all__ = ["describe"]
 # A docstring without any such line is all text, and needs no parser.
 _SECTIONS = re.compile(r"^[ \t]*(?:[A-Z][A-Za-z ]*:[ \t]*$|-{3,}[ \t]*$|[:@][a-z]+\b.*:)", re.MULTILINE)
 
+_SPHINX = re.compile(
+    r"^[ \t]*:(?:arg|argument|except|exception|key|keyword|param|parameter|raises?|returns?|rtype|type)\b[^:\n]*:",
+    re.MULTILINE,
+)
+_NUMPY = re.compile(
+    r"^[ \t]*(?:other parameters|parameters|raises|receives|returns|warns|yields)[ \t]*\n[ \t]*-{3,}[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
 
 def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
     """Return the text of a docstring and the descriptions of the parameters by name.
@@ -21,11 +30,13 @@ def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
         return text, {}
     import griffe  # heavy: only where a docstring has sections
 
-    parsed = griffe.parse_auto(
-        griffe.Docstring(text),
-        default="google",
-        per_style_options={"google": {"warnings": False}, "numpy": {"warnings": False}, "sphinx": {"warnings": False}},
-    )
+    found = griffe.Docstring(text)
+    if _SPHINX.search(text):
+        parsed = griffe.parse_sphinx(found, warnings=False)
+    elif _NUMPY.search(text):
+        parsed = griffe.parse_numpy(found, warnings=False)
+    else:
+        parsed = griffe.parse_google(found, warnings=False)
     parameters: dict[str, str] = {}
     texts: list[str] = []
     for section in parsed:
