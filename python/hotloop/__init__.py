@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         ModelError,
         ToolError,
     )
-    from .http import AsyncHotTransport, HotTransport, http_client
+    from .http import AsyncHotTransport, HotTransport, http_client, http_client_sync
     from .llm import (
         ClientMetrics,
         Done,
@@ -66,7 +66,7 @@ _HOMES = {
     "calls": "Limits Retry",
     "config": "Config",
     "errors": ("AgentError CacheError CanonicalError ConfigError HotloopError MissingExtraError ModelError ToolError"),
-    "http": "AsyncHotTransport HotTransport http_client",
+    "http": "AsyncHotTransport HotTransport http_client http_client_sync",
     "llm": "ClientMetrics Done LLMClient Reply TextDelta ToolCallDelta ToolCallEnd ToolCallStart Usage",
     "pipeline": "Priority ToolPipeline ToolResult",
     "toolcall": "ToolCall",
@@ -123,6 +123,7 @@ __all__ = [  # the same names again: type checkers and linters read only a liter
     "canonical_json",
     "canonicalize",
     "http_client",
+    "http_client_sync",
     "request_key",
     "tool",
 ]

@@ -409,3 +409,32 @@ async def test_limits_hold_requests_back_until_an_answer_has_ended(make):
         gate.set()
         await asyncio.gather(*tasks)
         assert len(server.requests) == 5
+
+
+def test_the_synchronous_client_is_its_twin(monkeypatch):
+    import anthropic
+    import openai
+
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with hotloop.http_client_sync() as ours:
+        for theirs in (openai.DefaultHttpxClient(), anthropic.DefaultHttpxClient()):
+            with theirs:
+                assert (ours.timeout, ours.follow_redirects) == (theirs.timeout, theirs.follow_redirects)
+                pool, other = ours._transport._body.inner._pool, theirs._transport._pool
+                for what in ("_max_connections", "_max_keepalive_connections", "_keepalive_expiry", "_retries"):
+                    assert getattr(pool, what) == getattr(other, what)
+
+    def say(seen):
+        return whole(answer("chat", "by proxy" if seen.path.startswith("http://") else "directly"))
+
+    with Faulty(say) as server:
+        monkeypatch.setenv("http_proxy", server.root)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with hotloop.http_client_sync() as client:
+            sdk = openai.OpenAI(base_url="http://model.test/v1", api_key="k", http_client=client)
+            body = ask("chat")
+            texts = [sdk.chat.completions.create(**body).choices[0].message.content for _ in range(2)]
+            assert (texts, len(server.requests)) == (["by proxy"] * 2, 1)
+            assert "directly" in client.post(server.root + CHAT, json=ask("chat")).text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .client import http_client
+from .client import http_client, http_client_sync
 from .transport import AsyncHotTransport, HotTransport
 
-__all__ = ["AsyncHotTransport", "HotTransport", "http_client"]
+__all__ = ["AsyncHotTransport", "HotTransport", "http_client", "http_client_sync"]

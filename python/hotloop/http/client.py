@@ -1,4 +1,4 @@
-"""A client that the SDKs take."""
+"""Clients that the SDKs take."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from httpx2._utils import get_environment_proxies  # the rules of NO_PROXY; the 
 
 from .pools import Pools
 from .settings import client_options, inner_options
-from .transport import AsyncHotTransport
+from .transport import AsyncHotTransport, HotTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..cache.base import Cache
     from ..calls import Limits, Retry
     from ..config import Config
 
-__all__ = ["http_client"]
+__all__ = ["http_client", "http_client_sync"]
 
 _OF_TRANSPORT = ("verify", "cert", "trust_env", "http1", "http2", "limits")
 
@@ -47,6 +47,52 @@ def http_client(
     Raises:
         CacheError: the disk tier that `config` asks for cannot be used.
     """
+    common: dict[str, Any] = {"cache": cache, "retry": retry, "config": config, "tenant": tenant}
+    return httpx2.AsyncClient(
+        **_options(
+            options,
+            limits,
+            lambda **below: Pools(lambda: httpx2.AsyncHTTPTransport(**below)),
+            lambda inner, limits: AsyncHotTransport(inner, limits=limits, **common),
+        )
+    )
+
+
+def http_client_sync(
+    *,
+    cache: Cache | None = None,
+    limits: Limits | httpx2.Limits | None = None,
+    retry: Retry | None = None,
+    config: Config | None = None,
+    tenant: str | None = None,
+    **options: Any,
+) -> httpx2.Client:
+    """Return a client ready for ``OpenAI(http_client=...)`` and ``Anthropic(http_client=...)``: see `http_client`."""
+    common: dict[str, Any] = {"cache": cache, "retry": retry, "config": config, "tenant": tenant}
+    return httpx2.Client(
+        **_options(
+            options,
+            limits,
+            httpx2.HTTPTransport,
+            lambda inner, limits: HotTransport(inner, limits=limits, **common),
+        )
+    )
+
+
+def _options(
+    options: dict[str, Any],
+    limits: Limits | httpx2.Limits | None,
+    connect: Callable[..., Any],
+    heat: Callable[[Any, Limits | None], Any],
+) -> dict[str, Any]:
+    """Return the options of a client whose requests go through hotloop, whichever proxy or mount they take.
+
+    Args:
+        options: what the caller gave for the client; emptied of what is for a transport.
+        limits: as in `http_client`.
+        connect: makes a bare transport.
+        heat: puts the path over one, with limits.
+    """
     below = {**inner_options(httpx2), **{name: options.pop(name) for name in _OF_TRANSPORT if name in options}}
     if isinstance(limits, httpx2.Limits):
         below["limits"], limits = limits, None
@@ -57,16 +103,13 @@ def http_client(
         proxies = {"all://": proxy}
     elif trust_env and inner is None:
         proxies = get_environment_proxies()
-
-    def pools(proxy: Any) -> Any:
-        return Pools(lambda: httpx2.AsyncHTTPTransport(proxy=proxy, **below))
-
-    hot = AsyncHotTransport(inner or pools(None), cache=cache, limits=limits, retry=retry, config=config, tenant=tenant)
-    mounts = {pattern: None if proxy is None else pools(proxy) for pattern, proxy in proxies.items()}
+    hot = heat(inner or connect(**below), limits)
+    mounts = {pattern: None if proxy is None else connect(proxy=proxy, **below) for pattern, proxy in proxies.items()}
     mounts |= options.pop("mounts", None) or {}
-    return httpx2.AsyncClient(
-        transport=hot,
-        mounts={pattern: None if inner is None else hot.over(inner) for pattern, inner in mounts.items()},
-        trust_env=trust_env,
-        **client_options(httpx2) | options,
-    )
+    return {
+        "transport": hot,
+        "mounts": {pattern: None if inner is None else hot.over(inner) for pattern, inner in mounts.items()},
+        "trust_env": trust_env,
+        **client_options(httpx2),
+        **options,
+    }

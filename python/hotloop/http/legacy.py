@@ -116,6 +116,12 @@ class HotTransport(httpx.BaseTransport):
             httpx, below, _Stream, _Stay, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
         )
 
+    def over(self, inner: httpx.BaseTransport) -> Self:
+        """Return a transport that shares the path of this one, with its tiers and limits, over another below."""
+        twin = copy(self)
+        twin._body = self._body.over(inner)  # noqa: SLF001 - its own class
+        return twin
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response to `request`; raises as `AsyncHotTransport.handle_async_request` does."""
         response: httpx.Response = self._body.handle(request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..calls import Opened, Reader, StreamCall, StreamOutcome
@@ -97,6 +98,13 @@ class SyncBody:
         self._stream = stream
         self._watched = watched
         self.core = Core(library, self._open, **options)
+
+    def over(self, inner: Any) -> SyncBody:
+        """Return a body that shares the path of this one, over another transport."""
+        twin = copy(self)
+        twin.inner = inner
+        twin.core = self.core.with_open(twin._open)  # noqa: SLF001 - its own class
+        return twin
 
     def handle(self, request: Any) -> Any:
         """Return the response to `request`.

@@ -111,6 +111,12 @@ class HotTransport(httpx2.BaseTransport):
             httpx2, below, _Stream, _Stay, cache=cache, limits=limits, retry=retry, config=config, tenant=tenant
         )
 
+    def over(self, inner: httpx2.BaseTransport) -> Self:
+        """Return a transport that shares the path of this one, with its tiers and limits, over another below."""
+        twin = copy(self)
+        twin._body = self._body.over(inner)  # noqa: SLF001 - its own class
+        return twin
+
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the response to `request`; raises as `AsyncHotTransport.handle_async_request` does."""
         response: httpx2.Response = self._body.handle(request)
