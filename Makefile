@@ -7,8 +7,8 @@
 #   make soak             100,000 requests through the drop-in, with cancels and faults (some minutes)
 #   make bench-transport  what the drop-in costs over bare httpx2, in half a minute
 #   make stress           the pipeline's property tests with one seed after the other (SEEDS=100: half an hour)
-#   make bench-tools stress      what the tool pipeline costs and saves, in a minute
-#   make bench-limits bench-tools     50 clients in 4 processes against a server with quotas, in half a minute
+#   make bench-tools      what the tool pipeline costs and saves, in a minute
+#   make bench-limits     50 clients in 4 processes against a server with quotas, in half a minute
 #   make bench            hotloop against its peers, as ratios and as times
 #   make asv              times of commits: make asv ASV="continuous main~1 main"
 #   make doubles          millions of doubles against Node's JSON.stringify
@@ -32,7 +32,7 @@ export HOTLOOP_MAKE_TASK := $(if $(strip $(TASK)),$(TASK),Which file defines the
 RUST := $(shell find rust/core rust/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := $(RUST) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.jinja' -o -name '*.toml') pyproject.toml README.md
 
-.PHONY: run test lint bench-embedded bench-limits bench-transport test-litellm soak fuzz bench asv doubles lock clean
+.PHONY: run test lint bench-embedded bench-limits bench-tools bench-transport test-litellm soak stress fuzz bench asv doubles lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
