@@ -120,10 +120,10 @@ class Asker:
         start = perf_counter()
         try:
             outcome = await self.path.run(call)
-            raw, document = outcome.value
+            raw, document, usage = outcome.value
             if outcome.cache == "joined":  # the leader's caller has the decoded answer and may change it
                 document = self.provider.read(raw, question)
-            reply = Reply(document, outcome.cache, outcome.tier, outcome.age, self.model, failures, structure)
+            reply = Reply(document, outcome.cache, outcome.tier, outcome.age, self.model, failures, structure, usage)
             if structure is not None:
                 reply.output  # noqa: B018 - it is read here, so that what is wrong with it is this call's error
         except BaseException:

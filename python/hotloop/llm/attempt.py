@@ -30,6 +30,7 @@ class Read(NamedTuple):
 
     raw: bytes
     document: dict[str, Any]
+    usage: Usage | None = None
 
 
 class Attempt:
@@ -77,9 +78,10 @@ class Attempt:
             if not 200 <= answer.status < 300:
                 raise status_error(answer, provider, url)
             document = provider.read(answer.body, self._question)
-            if (usage := Usage.of(document.get("usage"))).input_tokens:
+            usage = Usage.of(document.get("usage"))
+            if usage.input_tokens:
                 self._demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
-            return Read(bytes(answer.body) if self._unchanged is not None else b"", document)
+            return Read(bytes(answer.body) if self._unchanged is not None else b"", document, usage)
 
         return await self._wire.send(url, {**HEADERS, **provider.headers()}, body, self._timeout, use)
 

@@ -98,6 +98,7 @@ class Reply:
         model: str = "",
         failures: tuple[ModelError, ...] = (),
         structure: Structure | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.raw = raw
         self.cache: CacheState = cache
@@ -109,7 +110,7 @@ class Reply:
         self._structure = structure
         self._output: Any = _UNREAD
         self._tool_calls: list[ToolCall] | None = None
-        self._usage: Usage | None = None
+        self._usage = usage
 
     @property
     def message(self) -> dict[str, Any]:

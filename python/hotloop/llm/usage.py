@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .messages import Reply
-    from .prices import Prices
+    from .prices import Price, Prices
 
 __all__ = ["ClientMetrics", "Meter", "Usage"]
 
@@ -109,6 +109,8 @@ class Meter:
         self.usage = _NOTHING
         self.cost: float | None = 0.0
         self._prices, self._whose = prices, (provider, model)
+        self._price: Price | None = None
+        self._priced = False
 
     def answered(self, reply: Reply, *, batch: bool = False) -> None:
         """Count an answer and say what it costs; its tokens count only where the model worked for this call."""
@@ -118,7 +120,9 @@ class Meter:
     def worked(self, usage: Usage, *, batch: bool = False) -> float | None:
         """Count what the model worked off, and return what it costs."""
         self.usage += usage
-        price = self._prices.of(*self._whose)
+        if not self._priced:
+            self._price, self._priced = self._prices.of(*self._whose), True
+        price = self._price
         cost = None if price is None else price.cost(usage, batch=batch)
         self.cost = None if cost is None or self.cost is None else self.cost + cost
         return cost

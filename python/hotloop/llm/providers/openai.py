@@ -180,11 +180,12 @@ def read_completion(raw: bytes | memoryview, secrets: Secrets = ()) -> dict[str,
 def _is_message(message: Any) -> bool:
     if not isinstance(message, dict) or not isinstance(message.get("content"), str | list | None):
         return False
-    return all(
+    calls = message.get("tool_calls")
+    return not calls or all(
         isinstance(call["function"]["name"], str)
         and isinstance(call["function"].get("arguments"), str | dict | None)
         and isinstance(call.get("id"), str | None)
-        for call in message.get("tool_calls") or ()
+        for call in calls
     )
 
 
