@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -232,8 +232,7 @@ class CallPath:
                 yield opened
                 return
             first = await anext(opened.chunks, None)
-            async with aclosing(chain(first, opened.chunks)) as chunks:
-                yield opened._replace(chunks=chunks)
+            yield opened._replace(chunks=chain(first, opened.chunks))
 
     def _board(self, call: StreamCall) -> tuple[Place | None, Tape, bool]:
         """Find the tape of `call`, or start one; say where it is, and whether it was there."""

@@ -224,8 +224,23 @@ class OpenAIStream:
             chunk = orjson.loads(data)
             if name == b"error" or chunk.get("error") is not None:
                 raise reported(chunk.get("error", chunk), self._secrets)
+            choices = chunk.get("choices")
+            if choices and self._answer and len(choices) == 1 and name != b"error":  # mostly it is a piece of text
+                choice = choices[0]
+                piece = choice.get("delta")
+                if (
+                    piece
+                    and len(piece) == 1
+                    and type(text := piece.get("content")) is str
+                    and text
+                    and not (choice.get("index") or choice.get("finish_reason"))
+                    and chunk.get("usage") is None
+                    and chunk.get("error") is None
+                ):
+                    self._text.append(text)
+                    return [TextDelta(text)]
             events: list[StreamEvent] = []
-            for choice in chunk.get("choices") or ():
+            for choice in choices or ():
                 if not choice.get("index"):
                     self._choice(choice, events)
             if not self._answer:
