@@ -42,9 +42,8 @@ class _Account:
 
     def estimate(self, demand: Demand) -> Amounts:
         output = self.output if demand.output_tokens is None else float(demand.output_tokens)
-        asked = demand.input_tokens
         both, alone = self.ratio
-        return Amounts(1.0, asked * both + output, asked * alone, output)
+        return Amounts(1.0, demand.input_tokens * both + output, demand.input_tokens * alone, output)
 
     def learn(self, estimated: int, counted: Amounts) -> None:
         """Remember what an answer took: at once where it is more than expected, slowly where it is less."""

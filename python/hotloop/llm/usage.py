@@ -106,7 +106,7 @@ class Meter:
         self.calls = self.errors = self.retries = self.fell_back = self.texts = self.requests = 0
         self.seconds = 0.0
         self.states = {"hit": 0, "joined": 0, "miss": 0, "bypass": 0}
-        self.usage = _NOTHING
+        self._counts = [0, 0, 0, 0]
         self.cost: float | None = 0.0
         self._prices, self._whose = prices, (provider, model)
         self._price: Price | None = None
@@ -119,7 +119,11 @@ class Meter:
 
     def worked(self, usage: Usage, *, batch: bool = False) -> float | None:
         """Count what the model worked off, and return what it costs."""
-        self.usage += usage
+        counts = self._counts
+        counts[0] += usage.input_tokens
+        counts[1] += usage.output_tokens
+        counts[2] += usage.cached_tokens
+        counts[3] += usage.cache_write_tokens
         if not self._priced:
             self._price, self._priced = self._prices.of(*self._whose), True
         price = self._price
@@ -129,7 +133,7 @@ class Meter:
 
     def read(self) -> ClientMetrics:
         """Return the counters as they stand."""
-        states, usage = self.states, self.usage
+        states, usage = self.states, Usage(*self._counts)
         return ClientMetrics(
             self.calls,
             states["hit"],
