@@ -1,0 +1,105 @@
+"""What both wires do below the client: encryption, threads, connections; and what is said where one is missing."""
+
+import asyncio
+import http.server
+import ssl
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from hotloop import Config, LLMClient
+from hotloop.calls import Retry
+from hotloop.errors import MissingExtraError, ModelConnectionError
+from support.bodies import answer
+from support.faults import Faulty, whole
+from support.origin import Origin
+
+ASK = [{"role": "user", "content": "Hi"}]
+WIRES = ("httpx2", "pyreqwest")
+
+
+def client(url, wire, **settings):
+    config = Config().replace(llm_client={"wire": wire, **settings}, response_cache={"enabled": False})
+    return LLMClient("openai:m", base_url=url, config=config, retry=Retry(attempts=1))
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    """A server with a certificate that nobody has signed but itself; gives its URL and the certificate's file."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
+    subprocess.run([*make, "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            body = b'{"choices": [{"message": {"content": "Hello"}}]}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *args: None  # clients that refuse the certificate
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"https://localhost:{server.server_port}/v1", certificate
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_certificate_must_be_known(secure, wire, monkeypatch):
+    url, certificate = secure
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with client(url, wire) as llm:
+        with pytest.raises(ModelConnectionError, match="could not be reached") as caught:
+            await llm.chat(ASK)
+        assert not caught.value.acted
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with client(url, wire) as llm:
+        assert (await llm.chat(ASK)).text == "Hello"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_client_works_in_several_threads_at_once(wire):
+    with Faulty(whole(answer("chat", "Hello"))) as origin:  # its queue of connections is long enough
+        llm, texts = client(origin.url, wire), []
+
+        async def ask():
+            found = await asyncio.gather(*(llm.chat(ASK) for _ in range(8)))
+            texts.extend(reply.text for reply in found)
+            await llm.aclose()
+
+        threads = [threading.Thread(target=lambda: asyncio.run(ask())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert texts == ["Hello"] * 32
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_calls_with_patience_of_their_own(wire):
+    with Origin() as origin:
+        async with client(origin.url, wire) as llm:
+            for n in range(20):
+                assert (await llm.chat(ASK, timeout=10.0 + n)).text == "Hello"
+
+
+def test_a_wire_that_is_not_installed_is_said_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyreqwest.client", None)
+    monkeypatch.delitem(sys.modules, "hotloop.llm.wire.fast", raising=False)
+    with pytest.raises(MissingExtraError, match=r"hotloop\[fast\]"):
+        client("http://h", "pyreqwest")
