@@ -56,7 +56,7 @@ lint: $(VENV)/test.stamp
 
 test-litellm: $(VENV)/test.stamp
 	$(PIP) install --constraint requirements.lock "$$(echo dist/*.whl)[test-litellm]"
-	$(BIN)/python -m pytest tests/http/test_sdks.py
+	$(BIN)/python -m pytest tests/http/test_sdks.py tests/http/test_sdk_faults.py
 
 soak: $(VENV)/test.stamp
 	$(BIN)/python bench/soak.py --requests $(or $(REQUESTS),100000)

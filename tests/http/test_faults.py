@@ -25,7 +25,7 @@ def cut(payload: bytes, share: float) -> bytes:
 
 FAULTS = {
     "429": whole(ERROR, "429 Too Many Requests"),
-    "429 with Retry-After": whole(ERROR, "429 Too Many Requests", retry_after=7, x_ratelimit_remaining_requests=0),
+    "429 with Retry-After": whole(ERROR, "429 Too Many Requests", retry_after=1, retry_after_ms=20),
     "400": whole(ERROR, "400 Bad Request"),
     "401": whole(ERROR, "401 Unauthorized"),
     "500": whole(ERROR, "500 Internal Server Error"),
@@ -67,7 +67,7 @@ STREAM_FAULTS = {
     "events after the end mark": chunked(*STREAM, STREAM[1]),
     "an error as JSON": whole(ERROR),
     "a whole instead of a stream": whole(answer("chat")),
-    "429": whole(ERROR, "429 Too Many Requests", retry_after=1),
+    "429": whole(ERROR, "429 Too Many Requests", retry_after=1, retry_after_ms=20),
     "nothing": chunked(),
 }
 
