@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -55,6 +56,9 @@ class Access(NamedTuple):
     writes: tuple[Place, ...] = ()
     paths: tuple[str, ...] = ()
 
+
+_LOOKS = 100
+"""How often the way to a path is looked at while others change it."""
 
 NOTHING = Access()
 ANYTHING = Access(writes=((),))
@@ -110,8 +114,19 @@ def _paths(resources: tuple[Resource, ...]) -> tuple[str, ...]:
 
 def _place(resource: Any) -> Place:
     if isinstance(resource, PurePath):
-        path = PurePath(os.path.realpath(resource))  # links and `..` lead to the place that is really touched
-        return ("path", *path.parts)
+        return ("path", *PurePath(_real(resource)).parts)
     if isinstance(resource, str):
         return ("name", resource)
     raise TypeError(f"a resource is a path or a name, not {type(resource).__name__}")
+
+
+def _real(path: PurePath) -> str:
+    """Return the place that links and `..` lead to, which is the one that is really touched.
+
+    Raises:
+        OSError: a link on the way was exchanged each time that it was looked at.
+    """
+    for _ in range(_LOOKS):
+        with suppress(OSError):  # a link that is exchanged between two looks at it
+            return os.path.realpath(path)
+    return os.path.realpath(path)
