@@ -1,5 +1,6 @@
 """The workspace tools: what they give, what they refuse, and that nothing leads out."""
 
+import json
 import os
 import socket
 import sys
@@ -47,6 +48,18 @@ class TestListing:
         assert hands.list_directory(path="src") == "deep/\nmain.py"
         (place / "empty").mkdir()
         assert hands.list_directory(path="empty") == "[the folder is empty]"
+
+    def test_a_name_cannot_pass_for_several_or_for_another(self, place, hands):
+        for name in ("a\nsecret.key", "b\u202egpj.exe", '"quoted"', "c\x1b[2J", "plain ü.txt"):
+            (place / "src" / "deep" / name).write_text("needle\n")
+        shown = ['"\\"quoted\\""', '"a\\nsecret.key"', '"b\\u202egpj.exe"', '"c\\u001b[2J"', "plain ü.txt", "util.py"]
+        assert hands.list_directory(path="src/deep").split("\n") == shown
+        found = hands.find_files(pattern="*", path="src/deep").split("\n")
+        assert [json.loads(name) if name[0] == '"' else name for name in found] == [
+            "src/deep/" + (json.loads(name) if name[0] == '"' else name) for name in shown
+        ]
+        assert r'"src/deep/a\nsecret.key":1: needle' in hands.grep_file(pattern="needle")
+        assert hands.read_file(path=json.loads('"src/deep/a\\nsecret.key"')) == "needle\n"
 
     def test_what_git_ignores_is_left_out(self, place, hands):
         (place / ".git" / "info").mkdir(parents=True)
@@ -244,7 +257,7 @@ class TestSearching:
         os.close(os.open(os.fsencode(place) + b"/bad\xff", os.O_CREAT | os.O_WRONLY))
         (place / "new\nline").write_text("needle")
         assert "bad\ufffd" in hands.list_directory()
-        assert hands.grep_file(pattern="needle") == "new\nline:1: needle"
+        assert hands.grep_file(pattern="needle") == r'"new\nline":1: needle'
 
     def test_deep_trees_end(self, place, hands):
         folder = os.open(place, os.O_RDONLY)

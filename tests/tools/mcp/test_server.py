@@ -125,6 +125,10 @@ class TestTools:
             with pytest.raises(ToolTimeoutError, match=r"sleep took longer than 0\.2 s"):
                 await call(server, "sleep")
 
+    async def test_a_server_cannot_hold_the_loop_with_the_schema_of_its_results(self):
+        async with MCPServer([sys.executable, str(SERVED.with_name("hostile.py"))]) as server:
+            assert await call(server, "slow") == '{"y":"' + "a" * 60 + '!"}'
+
     async def test_a_taken_name_is_put_behind_the_server_s(self, server):
         def look() -> str:
             return "mine"

@@ -162,7 +162,11 @@ class Connection:
 
 
 class _Watched:
-    """A stream that says when it has ended, which is when the server has."""
+    """What a server says: without the schemas of its results, and with a word when it has ended, as the server has.
+
+    The SDK checks results against those schemas on the event loop, where one regular expression of a hostile server
+    would hold it for ever. Nothing here needs them: a model reads a result as it is.
+    """
 
     def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
         self._stream = stream
@@ -176,10 +180,16 @@ class _Watched:
 
     async def __anext__(self) -> Any:
         try:
-            return await self._stream.__anext__()
+            message = await self._stream.__anext__()
         except BaseException:
             self._ended()
             raise
+        result = getattr(getattr(message, "message", None), "result", None)
+        tools = result.get("tools") if isinstance(result, dict) else None
+        for found in tools if isinstance(tools, list) else ():
+            if isinstance(found, dict):
+                found.pop("outputSchema", None)
+        return message
 
     async def __aenter__(self) -> Self:
         await self._stream.__aenter__()

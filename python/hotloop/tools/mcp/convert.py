@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from ..content import content_of
 from ..schema import Spec
 from ..tool import Tool
+from .fit import Fit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ class SchemaSpec(Spec):
         self.positional = ()
         self._description = description
         self._given = schema
+        self._check = Fit(schema)
 
     @cached_property
     def docs(self) -> tuple[str, dict[str, str]]:
@@ -51,34 +53,11 @@ class SchemaSpec(Spec):
     def _schema(self) -> dict[str, Any]:
         return {"type": "object", **self._given, "properties": self._given.get("properties") or {}}
 
-    @cached_property
-    def _validator(self) -> Any:
-        from jsonschema import SchemaError
-        from jsonschema.validators import Draft202012Validator, validator_for
-        from referencing import Registry
-
-        kind = validator_for(self._given, default=Draft202012Validator)
-        try:
-            kind.check_schema(self._given)
-        except SchemaError:
-            return None  # the server must check for itself
-        return kind(self._given, registry=Registry())  # an empty registry: nothing is fetched
-
     def _fit(self, args: dict[str, Any]) -> dict[str, Any]:
-        if self._validator is None:
-            return args
-        from jsonschema.exceptions import best_match
-        from referencing.exceptions import Unresolvable
-
-        try:
-            problem = best_match(self._validator.iter_errors(args))
-        except Unresolvable:
-            return args
+        problem = self._check.problem(args)
         if problem is None:
             return args
-        place = ".".join(map(str, problem.absolute_path))
-        text = problem.message if len(problem.message) <= 300 else f"{problem.message[:300]}…"
-        raise PydanticCustomError("json_schema", "{text}", {"text": f"{place}: {text}" if place else text})
+        raise PydanticCustomError("json_schema", "{text}", {"text": problem})
 
 
 def effect_of(hints: mcp_types.ToolAnnotations | None) -> Effect | None:
