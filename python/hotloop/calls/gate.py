@@ -71,11 +71,9 @@ class Passage:
         return True
 
     async def __aenter__(self) -> Passage:
-        breaker = self._breaker
-        if breaker is not None:
-            breaker.check()  # before it waits
-        await self._slot.__aenter__()
-        self._start()
+        if not self.try_enter():
+            await self._slot.__aenter__()
+            self._start()
         return self
 
     def _start(self) -> None:

@@ -142,7 +142,8 @@ class Slot:
         self._grant = _FREE
         self._shared = self._left = False
         self._sent = 0.0
-        self._scope, self._estimated = demand.scope, 0
+        self._scope = demand.scope
+        self._estimated: int | Callable[[], int] = 0
 
     async def __aenter__(self) -> Slot:
         limiter, demand = self._limiter, self._demand
@@ -173,8 +174,7 @@ class Slot:
 
     def _enter(self) -> None:
         """Keep of the demand what is needed later; it refers to this slot from now on, and a circle lives long."""
-        if self._account is not None:
-            self._scope, self._estimated = self._demand.scope, self._demand.input_tokens
+        self._estimated = self._demand.estimated
         self._demand = _NO_DEMAND
 
     def try_enter(self) -> bool:
@@ -267,7 +267,8 @@ class Slot:
         both = fresh if count is False else input_tokens
         alone = input_tokens if count else fresh
         counted = Amounts(1.0, both + output_tokens, alone, output_tokens)
-        self._account.learn(self._estimated, counted)
+        estimated = self._estimated
+        self._account.learn(estimated if isinstance(estimated, int) else estimated(), counted)
         if self._left and self._counted is not None:  # told late: what was not reserved is owed
             late = Amounts(*(max(0.0, now - then) for now, then in zip(counted, self._counted, strict=True)))
             self._grant = _FREE._replace()

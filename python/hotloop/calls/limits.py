@@ -105,7 +105,7 @@ class Demand:
         priority: 0 to 3; calls that must wait go in this order, and none waits for ever.
     """
 
-    __slots__ = ("_input_tokens", "origin", "output_tokens", "passage", "priority", "scope")
+    __slots__ = ("estimated", "origin", "output_tokens", "passage", "priority", "scope")
 
     def __init__(
         self,
@@ -118,17 +118,17 @@ class Demand:
     ) -> None:
         self.scope = scope
         self.origin = origin or scope
-        self._input_tokens = input_tokens
+        self.estimated = input_tokens
         self.output_tokens = output_tokens
-        self.priority = min(3, max(0, priority))
+        self.priority = priority if 0 <= priority <= 3 else min(3, max(0, priority))
         self.passage: Passage | None = None
 
     @property
     def input_tokens(self) -> int:
         """Tokens of the request, as estimated."""
-        if not isinstance(self._input_tokens, int):
-            self._input_tokens = self._input_tokens()
-        return self._input_tokens
+        if not isinstance(self.estimated, int):
+            self.estimated = self.estimated()
+        return self.estimated
 
     @property
     def counts_tokens(self) -> bool:

@@ -102,8 +102,11 @@ class CallPath:
         try:
             outcome = await self._records.find(call, call.decode) if self._reads(call) else None
             if outcome is None:
-                value, joined = await self._worked(call)
-                outcome = Outcome(value, "joined" if joined else state)
+                if call.key is not None and call.policy.join and self._single_flight:
+                    value, joined = await self._shared(call)
+                    outcome = Outcome(value, "joined" if joined else state)
+                else:
+                    outcome = Outcome((await self._execute(call)).value, state)
             elif outcome.stale:
                 self._renew(call)
         except BaseException as error:
@@ -112,15 +115,13 @@ class CallPath:
         self._end(call, start, outcome.cache, outcome.tier)
         return outcome
 
-    async def _worked(self, call: Call[T]) -> tuple[T, bool]:
-        if call.key is not None and call.policy.join and self._single_flight:
-            place = self._place(call, self._flights)
-            done, joined = await self._flights.share(place, lambda: self._leased(call))
-            if not done.recorded and self._caches(call):  # joined a call that stores nothing
-                done.recorded = True
-                await self._encoded(call, done.value)
-            return done.value, joined or done.elsewhere
-        return (await self._execute(call)).value, False
+    async def _shared(self, call: Call[T]) -> tuple[T, bool]:
+        place = self._place(call, self._flights)
+        done, joined = await self._flights.share(place, lambda: self._leased(call))
+        if not done.recorded and self._caches(call):  # joined a call that stores nothing
+            done.recorded = True
+            await self._encoded(call, done.value)
+        return done.value, joined or done.elsewhere
 
     async def _leased(self, call: Call[T]) -> _Done[T]:
         if self._leases is None or call.key is None or not self._reads(call):
@@ -137,7 +138,7 @@ class CallPath:
             async with self._gate.passage(call.demand):
                 return await call.run()
 
-        value = await self.attempt(call, attempt)
+        value = await self._attempts.first(call, attempt)
         return _Done(value, self._caches(call) and await self._encoded(call, value))
 
     async def _encoded(self, call: Call[T], value: T) -> bool:

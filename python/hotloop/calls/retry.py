@@ -83,7 +83,7 @@ class Budget:
 
     def deposit(self) -> None:
         """Count a call."""
-        if self._retry.budget is not None:
+        if self._retry.budget is not None and self.left < self._retry.reserve:  # mostly it is full
             with self._lock:
                 self.left = min(float(self._retry.reserve), self.left + self._retry.budget)
 

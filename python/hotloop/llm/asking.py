@@ -183,7 +183,7 @@ class Asker:
                         reply = event.reply
                         reply.take(origin)
                         self.meter.answered(reply)
-                        if (usage := reply.usage).output_tokens:
+                        if (usage := reply.usage).output_tokens and demand.counts_tokens:
                             demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
                     yield event
         decoder.finish()

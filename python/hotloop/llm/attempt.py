@@ -79,11 +79,11 @@ class Attempt:
                 raise status_error(answer, provider, url)
             document = provider.read(answer.body, self._question)
             usage = Usage.of(document.get("usage"))
-            if usage.input_tokens:
+            if usage.input_tokens and self._demand.counts_tokens:
                 self._demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
             return Read(bytes(answer.body) if self._unchanged is not None else b"", document, usage)
 
-        return await self._wire.send(url, {**HEADERS, **provider.headers()}, body, self._timeout, use)
+        return await self._wire.send(url, HEADERS | provider.headers(), body, self._timeout, use)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Opened]:

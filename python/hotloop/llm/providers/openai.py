@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,8 @@ _VARIABLE = "OPENAI_API_KEY"
 _HOSTED = "https://api.openai.com/v1"
 _THEIRS = frozenset({"anthropic_content", "openai_items"})
 """What other providers keep in messages for themselves (`blocks.CONTENT`, `items.ITEMS`)."""
+
+_TEXT, _ARGUMENTS, _ID = (str, list, NoneType), (str, dict, NoneType), (str, NoneType)
 
 
 class HostedByOpenAI:
@@ -82,9 +85,10 @@ class OpenAIProvider(HostedByOpenAI):
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
         """Return the request; parameters that are None are left out."""
-        refuse_ours(params)
         head: dict[str, Any] = {"model": self.model}
-        head.update({name: value for name, value in params.items() if value is not None})
+        if params:
+            refuse_ours(params)
+            head.update({name: value for name, value in params.items() if value is not None})
         if tools:
             head["tools"] = tools
         if stream:
@@ -167,24 +171,25 @@ def read_completion(raw: bytes | memoryview, secrets: Secrets = ()) -> dict[str,
     if answer.get("error") is not None:
         raise reported(answer["error"], secrets)
     try:
-        whole = all(_is_message(choice["message"]) for choice in answer["choices"]) and bool(answer["choices"])
+        whole = bool(choices := answer["choices"])
+        for choice in choices:
+            whole = whole and _is_message(choice["message"])
+            choice["message"]["role"] = "assistant"  # some servers leave it out, or have a word of their own
     except (KeyError, TypeError):
         whole = False
     if not whole:
         raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secrets)!r}")
-    for choice in answer["choices"]:
-        choice["message"]["role"] = "assistant"  # some servers leave it out, or have a word of their own
     return answer
 
 
 def _is_message(message: Any) -> bool:
-    if not isinstance(message, dict) or not isinstance(message.get("content"), str | list | None):
+    if not isinstance(message, dict) or not isinstance(message.get("content"), _TEXT):
         return False
     calls = message.get("tool_calls")
     return not calls or all(
         isinstance(call["function"]["name"], str)
-        and isinstance(call["function"].get("arguments"), str | dict | None)
-        and isinstance(call.get("id"), str | None)
+        and isinstance(call["function"].get("arguments"), _ARGUMENTS)
+        and isinstance(call.get("id"), _ID)
         for call in calls
     )
 

@@ -39,16 +39,6 @@ _PATIENCES = 8
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
-class _Loop:
-    """What one event loop has: places for requests, and clients by their patience."""
-
-    __slots__ = ("clients", "places")
-
-    def __init__(self, connections: int) -> None:
-        self.places = asyncio.Semaphore(connections)
-        self.clients: dict[float, Client] = {}
-
-
 class FastWire:
     """A `Wire` over pyreqwest. Bodies lie in memory of its own, so no buffer of ours is taken for them.
 
@@ -58,7 +48,7 @@ class FastWire:
 
     def __init__(self, settings: LLMClientConfig) -> None:
         self._settings = settings
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Client]] = WeakKeyDictionary()
 
     async def send(
         self,
@@ -70,14 +60,11 @@ class FastWire:
         method: str = "POST",
     ) -> T:
         """Send a request and return what `use` makes of the whole response."""
-        loop = self._loop()
-        async with loop.places:
-            try:
-                request = self._request(loop, method, url, headers, body, patience).build()
-                response = await request.send()
-                content = memoryview(await response.bytes())
-            except PyreqwestError as error:
-                raise self._failure(error, url, patience) from error
+        try:
+            response = await self._request(method, url, headers, body, patience).build().send()
+            content = memoryview(await response.bytes())
+        except PyreqwestError as error:
+            raise self._failure(error, url, patience) from error
         return use(Answer(response.status, response.headers, content))
 
     @asynccontextmanager
@@ -85,19 +72,17 @@ class FastWire:
         self, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
         """Send a request and give the response's head, with an empty body, and its chunks as they come."""
-        loop = self._loop()
-        async with loop.places:
-            try:
-                builder = self._request(loop, "POST", url, headers, body, patience)
-                request = builder.streamed_read_buffer_limit(0).build_streamed()
-                response = await request.__aenter__()
-            except PyreqwestError as error:
-                raise self._failure(error, url, patience) from error
-            try:
-                head = Answer(response.status, response.headers, b"")
-                yield head, self._chunks(response.body_reader, url, patience)
-            finally:
-                await request.__aexit__(None, None, None)
+        try:
+            builder = self._request("POST", url, headers, body, patience)
+            request = builder.streamed_read_buffer_limit(0).build_streamed()
+            response = await request.__aenter__()
+        except PyreqwestError as error:
+            raise self._failure(error, url, patience) from error
+        try:
+            head = Answer(response.status, response.headers, b"")
+            yield head, self._chunks(response.body_reader, url, patience)
+        finally:
+            await request.__aexit__(None, None, None)
 
     async def _chunks(self, reader: ResponseBodyReader, url: str, patience: float | None) -> AsyncGenerator[bytes]:
         read = reader.read_chunk
@@ -108,15 +93,19 @@ class FastWire:
             raise self._failure(error, url, patience) from error
 
     def _request(
-        self, loop: _Loop, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> RequestBuilder:
+        running = asyncio.get_running_loop()
+        clients = self._loops.get(running)
+        if clients is None:
+            clients = self._loops[running] = {}
         patience = self._settings.timeout if patience is None else patience
-        client = loop.clients.get(patience)
+        client = clients.get(patience)
         if client is None:
-            while len(loop.clients) >= _PATIENCES:
-                del loop.clients[next(iter(loop.clients))]  # its requests under way go on
-            client = loop.clients[patience] = self._client(urlsplit(url).hostname or "", patience)
-        return client.request(method, url).headers(dict(headers)).body_bytes(body)
+            while len(clients) >= _PATIENCES:
+                del clients[next(iter(clients))]  # its requests under way go on
+            client = clients[patience] = self._client(urlsplit(url).hostname or "", patience)
+        return client.request(method, url).headers(headers).body_bytes(body)
 
     def _client(self, host: str, patience: float) -> Client:
         settings = self._settings
@@ -126,6 +115,7 @@ class FastWire:
             .referer(False)
             .connect_timeout(timedelta(seconds=settings.connect_timeout))
             .read_timeout(timedelta(seconds=patience))
+            .max_connections(settings.max_connections)
             .pool_max_idle_per_host(settings.max_connections)
             .http2(settings.http2)
         )
@@ -151,20 +141,11 @@ class FastWire:
             return silent(url, settings.timeout if patience is None else patience)
         return unreached(url, why) if connecting else broken(url, why)
 
-    def _loop(self) -> _Loop:
-        running = asyncio.get_running_loop()
-        found = self._loops.get(running)
-        if found is None:
-            found = self._loops[running] = _Loop(self._settings.max_connections)
-        return found
-
     def pool(self) -> PoolStats:
         """Return counters of buffers: none was taken."""
         return BufferPool(1, 1).stats()
 
     async def aclose(self) -> None:
         """Close the clients of the running loop; those of other loops close with their loops."""
-        found = self._loops.pop(asyncio.get_running_loop(), None)
-        if found is not None:
-            for client in found.clients.values():
-                await client.close()
+        for client in self._loops.pop(asyncio.get_running_loop(), {}).values():
+            await client.close()
