@@ -75,6 +75,9 @@ class Breaker:
         Raises:
             CircuitOpenError: the server is left alone for now.
         """
+        entered = self._round
+        if self.state == "closed":  # and was in that round: a turn changes the state first
+            return entered
         with self._lock:
             if self.state != "closed":
                 self._refuse()
@@ -88,6 +91,8 @@ class Breaker:
             entered: what `enter` gave.
             well: whether the server answered as a healthy one does; None where the attempt did not find out.
         """
+        if well and self.state == "closed" and not self._failures:
+            return  # mostly there is nothing to change
         with self._lock:
             if entered != self._round:
                 return

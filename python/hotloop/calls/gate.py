@@ -63,8 +63,9 @@ class Passage:
         Raises:
             CircuitOpenError: the origin is left alone for now.
         """
-        if self._breaker is not None:
-            self._breaker.check()
+        breaker = self._breaker
+        if breaker is not None and breaker.state != "closed":
+            breaker.check()
         if not self._slot.try_enter():
             return False
         self._start()

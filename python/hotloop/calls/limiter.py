@@ -92,18 +92,23 @@ class Limiter:
 
             self.shared = SharedQuota(limits)
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._latest: tuple[str, _Account | None] = "", None
         self._lock = Lock()
 
     def account(self, scope: str) -> _Account:
         """Return what is known of `scope`."""
+        latest, found = self._latest
+        if found is not None and latest == scope:
+            return found
         with self._lock:
             found = self._accounts.get(scope)
             if found is not None:
                 self._accounts.move_to_end(scope)
-                return found
-            while len(self._accounts) >= _SCOPES:
-                self._accounts.popitem(last=False)
-            found = self._accounts[scope] = _Account(self.limits)
+            else:
+                while len(self._accounts) >= _SCOPES:
+                    self._accounts.popitem(last=False)
+                found = self._accounts[scope] = _Account(self.limits)
+            self._latest = scope, found
             return found
 
     def slot(self, demand: Demand | None = None) -> Slot:

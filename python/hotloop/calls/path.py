@@ -96,13 +96,17 @@ class CallPath:
             CacheError: the mode is "only" and nothing is stored.
             Exception: what the work raised on its last attempt.
         """
-        start = self._clock.monotonic()
-        self._begin(call)
+        observed, start = self.observer is not None, 0.0
+        if observed:
+            start = self._clock.monotonic()
+            self._begin(call)
+        policy = call.policy
         state: CacheState = "miss" if self._caches(call) else "bypass"
         try:
-            outcome = await self._records.find(call, call.decode) if self._reads(call) else None
+            reads = policy.mode == "only" or (policy.mode == "use" and state == "miss")
+            outcome = await self._records.find(call, call.decode) if reads else None
             if outcome is None:
-                if call.key is not None and call.policy.join and self._single_flight:
+                if call.key is not None and policy.join and self._single_flight:
                     value, joined = await self._shared(call)
                     outcome = Outcome(value, "joined" if joined else state)
                 else:
@@ -110,9 +114,11 @@ class CallPath:
             elif outcome.stale:
                 self._renew(call)
         except BaseException as error:
-            self._end(call, start, state, error=error)
+            if observed:
+                self._end(call, start, state, error=error)
             raise
-        self._end(call, start, outcome.cache, outcome.tier)
+        if observed:
+            self._end(call, start, outcome.cache, outcome.tier)
         return outcome
 
     async def _shared(self, call: Call[T]) -> tuple[T, bool]:

@@ -56,10 +56,12 @@ def as_list(messages: Messages) -> list[Any]:
 
 def schemas(tools: Sequence[ToolLike | Mapping[str, Any]] | None) -> list[Any]:
     """Return the tools in the shape of OpenAI's function tools."""
+    if not tools:
+        return []
     return [
         # a protocol is asked last: that costs a microsecond and more for each tool
         tool if isinstance(tool, dict) or not isinstance(tool, ToolLike) else tool.schema("openai")
-        for tool in tools or ()
+        for tool in tools
     ]
 
 
