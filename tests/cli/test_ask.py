@@ -23,7 +23,7 @@ def wants(*calls):
 class Person:
     """Reads what a command shows, and types."""
 
-    def __init__(self, shell: Shell, origin: Origin, *args: str) -> None:
+    def __init__(self, shell: Shell, origin: Origin, *args: str, sees_all: bool = False) -> None:
         self.screen, theirs = pty.openpty()
         quiet = termios.tcgetattr(theirs)
         quiet[3] &= ~termios.ECHO
@@ -33,7 +33,7 @@ class Person:
             cwd=shell.folder,
             env=shell.env | {"OPENAI_BASE_URL": origin.url, "OPENAI_API_KEY": "k"},
             stdin=theirs,
-            stdout=subprocess.PIPE,
+            stdout=theirs if sees_all else subprocess.PIPE,
             stderr=theirs,
             text=True,
             start_new_session=True,
@@ -109,6 +109,35 @@ def test_calls_of_one_turn_are_asked_one_by_one(shell):
             person.types(f"{answer}\n")
         person.end()
     assert sorted(path.name for path in shell.folder.iterdir()) == ["f0", "f2"]
+
+
+def cursor_is_shown(screen):
+    return screen.count("\x1b[?25l") == screen.count("\x1b[?25h")
+
+
+def test_a_bar_shows_the_calls_that_are_under_way_and_leaves_while_a_person_is_asked(shell):
+    os.mkfifo(shell.folder / "gate")
+    calls = [("list_directory", {}), ("run_command", {"command": "cat gate"}), ("read_file", {"path": "nothing"})]
+    with Origin(wants(*calls), completion("done"), completion("done")) as origin:
+        person = Person(shell, origin, "--commands", sees_all=True)
+        asked = person.sees(ASK)
+        assert cursor_is_shown(asked)
+        person.types("y\n")
+        running = person.sees("1/3")
+        assert not cursor_is_shown(running)
+        assert "list_directory()" in running
+        (shell.folder / "gate").write_text("opened")
+        assert cursor_is_shown(asked + running + person.sees("generated"))
+        person.end()
+    assert told(origin)[1].startswith("opened")
+
+
+def test_without_a_terminal_there_is_no_bar(shell):
+    with Origin(wants(("list_directory", {}), ("list_directory", {})), completion("done")) as origin:
+        done = shell("run", "look", "--no-cache", OPENAI_API_KEY="k", OPENAI_BASE_URL=origin.url)
+    assert [line.strip().split("(")[0] for line in done.stdout.splitlines()].count("list_directory") == 2
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "/2" not in done.stdout + done.stderr
 
 
 def test_what_was_typed_ahead_is_no_answer(shell):

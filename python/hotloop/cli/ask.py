@@ -7,12 +7,16 @@ import json
 import os
 import sys
 import termios
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolRefusedError
 from .text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from ..tools import Decision, Question
 
 __all__ = ["Terminal"]
@@ -29,9 +33,13 @@ class Terminal:
 
     What the model wrote is shown as JSON in ASCII: nothing in it steers the terminal, passes for another letter, or is
     left out without a word. What was typed before a question does not answer it; an empty line is a no.
+
+    Args:
+        alone: gives a block in which nothing else is shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._alone = alone
         self._turn = asyncio.Lock()
 
     async def __call__(self, question: Question) -> Decision:
@@ -47,27 +55,32 @@ class Terminal:
                 "with --yes nobody is asked"
             )
         async with self._turn:
-            _say(f"\n{printable(name)} wants to run{f' ({printable(question.reason)})' if question.reason else ''}:\n")
-            limit: int | None = _SHOWN
-            while True:
-                if limit is not None:
-                    _say(_shown(question.call.args, limit))
-                said = await self._line(_CHOICES, name)
-                match said.lower():
-                    case "y" | "yes":
-                        return True
-                    case "" | "n" | "no":
-                        return False
-                    case "s" | "show":
-                        _say(_shown(question.call.args, sys.maxsize))
-                        limit = None
-                    case "e" | "edit":
-                        edited = await self._edited(name)
-                        if edited is not None:
-                            return edited
-                        limit = None
-                    case _:
-                        return said
+            with self._alone():
+                return await self._asked(question)
+
+    async def _asked(self, question: Question) -> Decision:
+        name = question.call.name
+        _say(f"\n{printable(name)} wants to run{f' ({printable(question.reason)})' if question.reason else ''}:\n")
+        limit: int | None = _SHOWN
+        while True:
+            if limit is not None:
+                _say(_shown(question.call.args, limit))
+            said = await self._line(_CHOICES, name)
+            match said.lower():
+                case "y" | "yes":
+                    return True
+                case "" | "n" | "no":
+                    return False
+                case "s" | "show":
+                    _say(_shown(question.call.args, sys.maxsize))
+                    limit = None
+                case "e" | "edit":
+                    edited = await self._edited(name)
+                    if edited is not None:
+                        return edited
+                    limit = None
+                case _:
+                    return said
 
     async def _edited(self, name: str) -> dict[str, Any] | None:
         said = await self._line("The arguments, as a JSON object in one line: ", name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..agent.events import AgentEvent, RunFinished, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from .bar import Bar
 from .text import duration, one_line, plural, printable, short
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ class _Console(Console):
 
 
 class Progress:
-    """Prints the events of one run.
+    """Prints the events of one run: lines, and on a terminal a bar for the calls that are under way.
 
     Progress goes to standard output, or to standard error where that is for JSON.
+
+    Attributes:
+        bar: what must leave the terminal while a person is asked on it.
 
     Args:
         model: the name of the model that is asked.
@@ -56,6 +60,7 @@ class Progress:
         self._start = clock()
         self._turns = self._calls = self._hits = self._tokens = 0
         self._wait = ExitStack()  # the spinner of a model call, on a terminal
+        self.bar = Bar(self._console)
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +69,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._wait.close()
+        self.bar.close()
 
     def show(self, event: AgentEvent) -> None:
         """Print one event."""
@@ -75,10 +81,13 @@ class Progress:
             case TurnFinished():
                 self._wait.close()
                 self._turn(event)
-            case ToolStarted(_, call) if self._verbose:
-                self._line(f"  {call.name}({short(call.args, 10_000)})  starts", style="dim")
+            case ToolStarted(_, call):
+                if self._verbose:
+                    self._line(f"  {call.name}({short(call.args, 10_000)})  starts", style="dim")
+                self.bar.started(call)
             case ToolFinished():
                 self._tool(event)
+                self.bar.finished(event.result.call)
             case RunFinished(result):
                 self._end(result.output)
 

@@ -119,7 +119,7 @@ async def _run(
                 instructions=instructions,
                 max_turns=config.agent_execution.max_turns,
                 config=config,
-                approve=Terminal(),
+                approve=Terminal(progress.bar.paused),
             ) as agent,
             aclosing(agent.stream(task)) as events,
         ):
