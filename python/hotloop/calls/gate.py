@@ -96,10 +96,11 @@ class Passage:
 
     def leave(self, error: BaseException | None = None) -> None:
         """End the stay; `error` is what the attempt ended with."""
-        if isinstance(error, HotloopError):
-            self._judge(not error.ill)
-        else:
-            self._judge(True if error is None else None)
+        if self._breaker is not None:
+            if isinstance(error, HotloopError):
+                self._judge(not error.ill)
+            else:
+                self._judge(True if error is None else None)
         self._slot.leave(error)
 
     @property

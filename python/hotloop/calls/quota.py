@@ -123,7 +123,7 @@ class Quota:
     @property
     def counts_tokens(self) -> bool:
         """Whether a quota of tokens is known."""
-        return any(bucket.rate for bucket in self._buckets[1:])
+        return bool(self._known) and any(bucket.rate for bucket in self._buckets[1:])
 
     def ready(self, now: float, amounts: Amounts) -> bool:
         """Whether `reserve` would give a grant without a wait."""

@@ -175,10 +175,11 @@ class Asker:
     async def _events(
         self, chunks: AsyncIterator[bytes], question: Question, origin: Reply, demand: Demand
     ) -> AsyncGenerator[StreamEvent]:
-        reader, decoder = SSEReader(), self.provider.stream(question)
+        decoder = self.provider.stream(question)
+        split, decode = SSEReader().feed, decoder.feed  # looked up once: there are very many events
         async for chunk in chunks:
-            for name, data in reader.feed(chunk):
-                for event in decoder.feed(name, data):
+            for name, data in split(chunk):
+                for event in decode(name, data):
                     if type(event) is Done:
                         reply = event.reply
                         reply.take(origin)

@@ -14,7 +14,7 @@ _BOM = b"\xef\xbb\xbf"
 class SSEReader:
     """Turns chunks of a stream into events."""
 
-    __slots__ = ("_data", "_name", "_rest", "_skip", "_started")
+    __slots__ = ("_between", "_data", "_name", "_rest", "_skip", "_started")
 
     def __init__(self) -> None:
         self._rest = b""  # an unfinished line
@@ -22,6 +22,7 @@ class SSEReader:
         self._name = b""
         self._data: list[bytes] = []
         self._started = False
+        self._between = True  # nothing of an event has come
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
         """Return the events that `chunk` completes, each as its name (empty for none) and its data.
@@ -29,15 +30,14 @@ class SSEReader:
         An event that the stream ends in the middle of is never returned, as the standard wants it.
         """
         if (
-            chunk[:6] == b"data: "
-            and chunk[-2:] == b"\n\n"
-            and chunk.count(b"\n") == 2
+            self._between
+            and chunk[:6] == b"data: "
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk[-1:] == b"\n"
             and b"\r" not in chunk
-            and not (self._rest or self._data or self._skip)
         ):  # one whole event, as most servers send them
             self._started = True
-            name, self._name = self._name, b""
-            return [(name, chunk[6:-2])]
+            return [(b"", chunk[6:-2])]
         if not chunk:
             return []
         if self._skip:
@@ -48,6 +48,7 @@ class SSEReader:
         if not self._started:
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
                 self._rest = chunk
+                self._between = False
                 return []
             chunk = chunk.removeprefix(_BOM)
             self._started = True
@@ -69,4 +70,5 @@ class SSEReader:
                 self._name = line[6:].removeprefix(b" ")
             elif line == b"data":
                 self._data.append(b"")
+        self._between = not (self._rest or self._data or self._skip or self._name)
         return events

@@ -44,17 +44,20 @@ class Usage:
         if not isinstance(counts, dict):
             return _NOTHING
         details = counts.get("prompt_tokens_details")
-        asked, answered = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+        asked, answered = counts.get("prompt_tokens"), counts.get("completion_tokens")
         if not isinstance(details, dict):
-            return cls(asked, answered)
-        return cls(asked, answered, _count(details.get("cached_tokens")), _count(details.get("cache_write_tokens")))
+            details = _NO_DETAILS
+        cached, written = details.get("cached_tokens"), details.get("cache_write_tokens")
+        return cls(
+            asked if type(asked) is int else 0,
+            answered if type(answered) is int else 0,
+            cached if type(cached) is int else 0,
+            written if type(written) is int else 0,
+        )
 
 
 _NOTHING = Usage()
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+_NO_DETAILS: dict[str, Any] = {}
 
 
 class ClientMetrics(NamedTuple):

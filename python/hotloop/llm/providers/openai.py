@@ -15,6 +15,7 @@ from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, T
 from ..text import Secrets, brief
 from .base import Question, refuse_ours
 from .desks import OpenAIDesk
+from .frame import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,6 +219,7 @@ class OpenAIStream:
         self._places: dict[int, int] = {}  # the server's index of a call → its place in `_calls`
         self._reason: str | None = None
         self._done = False
+        self._frame = Frame(_piece)
 
     def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
         """Return what one server-sent event says."""
@@ -225,27 +227,17 @@ class OpenAIStream:
             return []
         if data == b"[DONE]":
             return self._end()
+        if not name and (text := self._frame.read(data)):  # mostly it is a piece of text
+            self._text.append(text)
+            return [TextDelta(text)]
         try:
             chunk = orjson.loads(data)
             if name == b"error" or chunk.get("error") is not None:
                 raise reported(chunk.get("error", chunk), self._secrets)
-            choices = chunk.get("choices")
-            if choices and self._answer and len(choices) == 1 and name != b"error":  # mostly it is a piece of text
-                choice = choices[0]
-                piece = choice.get("delta")
-                if (
-                    piece
-                    and len(piece) == 1
-                    and type(text := piece.get("content")) is str
-                    and text
-                    and not (choice.get("index") or choice.get("finish_reason"))
-                    and chunk.get("usage") is None
-                    and chunk.get("error") is None
-                ):
-                    self._text.append(text)
-                    return [TextDelta(text)]
+            if self._answer and (text := _piece(chunk)):
+                self._frame.learn(data, text)
             events: list[StreamEvent] = []
-            for choice in choices or ():
+            for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
                     self._choice(choice, events)
             if not self._answer:
@@ -314,6 +306,18 @@ class OpenAIStream:
     def storable(self) -> bool:
         """Whether the answer is whole and was not filtered."""
         return self._done and self._reason not in (None, "content_filter")
+
+
+def _piece(chunk: dict[str, Any]) -> str | None:
+    """Return the text of a chunk that says nothing else; None for any other."""
+    match chunk:
+        case {"error": error} if error is not None:
+            return None
+        case {"usage": usage} if usage is not None:
+            return None
+        case {"choices": [{"delta": {"content": str(text), **others}, **choice}]} if not others:
+            return None if choice.get("index") or choice.get("finish_reason") else text
+    return None
 
 
 def _text(value: Any) -> str:

@@ -23,7 +23,7 @@ LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Answer(NamedTuple):
-    """A response: its status, its headers (names in any case) and its body."""
+    """A response: its status, its headers (found by names in lower case) and its body."""
 
     status: int
     headers: Mapping[str, str]

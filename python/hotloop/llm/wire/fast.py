@@ -88,7 +88,7 @@ class FastWire:
         read = reader.read_chunk
         try:
             while (chunk := await read()) is not None:
-                yield bytes(chunk)
+                yield chunk.to_bytes()
         except PyreqwestError as error:
             raise self._failure(error, url, patience) from error
 

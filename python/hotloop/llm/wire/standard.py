@@ -74,13 +74,13 @@ class StandardWire:
             if not size:
                 with self._failures(url, patience):
                     content = await response.aread()
-                return use(Answer(response.status_code, response.headers, content))
+                return use(Answer(response.status_code, dict(response.headers.items()), content))
             with self._pool.take(size) as buffer:
                 with self._failures(url, patience):
                     async for chunk in response.aiter_bytes():
                         buffer.write(chunk)
                 with buffer.view() as view:
-                    return use(Answer(response.status_code, response.headers, view))
+                    return use(Answer(response.status_code, dict(response.headers.items()), view))
         finally:
             await response.aclose()
 
@@ -102,7 +102,10 @@ class StandardWire:
         with self._failures(url, patience):
             response = await client.send(request, stream=True)
         try:
-            yield Answer(response.status_code, response.headers, b""), self._chunks(response, url, patience)
+            yield (
+                Answer(response.status_code, dict(response.headers.items()), b""),
+                self._chunks(response, url, patience),
+            )
         finally:
             await response.aclose()
 
