@@ -74,7 +74,7 @@ async def test_a_certificate_must_be_known(secure, wire, monkeypatch):
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_client_works_in_several_threads_at_once(wire):
-    with Faulty(whole(answer("chat", "Hello"))) as origin:  # its queue of connections is long enough
+    with Faulty(whole(answer("chat", "Hello"))) as origin:
         llm, texts = client(origin.url, wire), []
 
         async def ask():

@@ -76,6 +76,11 @@ def streamed(*pieces: bytes | threading.Event, **fields) -> Answer:
     return Answer(chunks=list(pieces), headers={"content-type": "text/event-stream"}, **fields)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024  # its default of 5 would keep the sixth of many clients waiting for a second
+
+
 class Origin:
     """The server; a context manager.
 
@@ -97,8 +102,7 @@ class Origin:
             def log_message(self, *args):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
