@@ -2,6 +2,7 @@
 
 import array
 import gc
+import json
 import random
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotloop._core import BufferPool
+from hotloop._core import BufferPool, Folder, canonical_json, canonicalize
 
 
 def stats(pool):
@@ -292,3 +293,34 @@ def test_threads_may_write_one_buffer():
         for thread in threads:
             thread.join()
         assert buffer.freeze() == data * 8
+
+
+def test_canonical_writing_and_copies_of_bodies_go_through_the_pool_of_the_process():
+    pool, text = BufferPool.shared(), "some text " * 100_000
+    body = bytearray(json.dumps({"text": text}).encode())
+    form = canonical_json({"text": text})
+    before = pool.stats()
+    for _ in range(10):
+        assert canonical_json({"text": text}) == canonicalize(body) == form
+    after = pool.stats()
+    assert after.takes - before.takes >= 20
+    assert after.reuses - before.reuses >= 20 - 1
+    assert after.live == before.live
+    assert len(form) < after.pooled_bytes <= 64 << 20
+
+
+def test_searches_in_files_go_through_the_pool_of_the_process(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number}").write_bytes(b"needle\n" * 1000)
+    folder = Folder(tmp_path)
+    before = BufferPool.shared().stats()
+    assert len(folder.grep("needle", ".", max_matches=50_000, max_columns=80).matches) == 20_000
+    after = BufferPool.shared().stats()
+    assert after.takes - before.takes == 20
+    assert after.live == before.live
+
+
+def test_the_pool_of_the_process_is_one():
+    with BufferPool.shared().take(100_000) as buffer:
+        buffer.write(b"x")
+        assert BufferPool.shared().stats().live >= 1

@@ -217,6 +217,13 @@ class TestSearching:
         with pytest.raises(WorkspaceError, match="binary"):
             hands.read_file(path="data")
 
+    @pytest.mark.parametrize("size", [1000, (256 << 10) - 8, 256 << 10, 1 << 20])
+    def test_a_file_of_any_size_is_searched_to_its_end(self, place, hands, size):
+        (place / "text").write_bytes(b"hay\n" * (size // 4) + b"needle\n")
+        assert hands.grep_file(pattern="needle", path="text") == f"text:{size // 4 + 1}: needle"
+        (place / "late").write_bytes(b"needle\n" + b"hay\n" * (size // 4) + b"\0")
+        assert hands.grep_file(pattern="needle", path="late") == "[no line matches in 0 files, 1 binary left out]"
+
     def test_results_and_lines_are_cut_with_marks(self, place, hands):
         (place / "many").write_text("needle\n" * 1000)
         lines = hands.grep_file(pattern="needle").splitlines()

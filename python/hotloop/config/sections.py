@@ -28,7 +28,7 @@ _DECADE = 10 * 365 * _DAY
 
 @dataclass(frozen=True, slots=True)
 class MemoryPoolConfig(Section):
-    """Buffers that are kept for the next request, response or file."""
+    """Buffers that large responses are read into, kept for the next ones."""
 
     enabled: bool = setting(True, "Whether buffers are kept and reused.")
     max_buffers: int = setting(64, "Buffers that are kept at most.", low=1, high=65_536)

@@ -1,12 +1,14 @@
 //! `canonical_json` and `canonicalize`.
 
 use hotloop_core::canon::{self, Writer};
+use hotloop_core::pool::{Pool, Pooled};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::error::raise;
+use crate::pool::no_memory;
 use crate::value;
 
 /// Text of this many bytes and more is parsed without the GIL: some 0.2 ms of work, against which handing the GIL over
@@ -33,9 +35,9 @@ pub(crate) fn canonicalize<'py>(
         )));
     };
     let text = text.as_bytes();
-    let result = detached_if_large(py, text.len(), || canon::canonicalize(text));
+    let result = detached_if_large(py, text.len(), || canon::written(text));
     match result {
-        Ok(form) => Ok(PyBytes::new(py, &form)),
+        Ok(form) => Ok(PyBytes::new(py, form.as_bytes())),
         Err(error) => Err(raise(&error, None)),
     }
 }
@@ -58,7 +60,7 @@ pub(crate) enum Source<'a, 'py> {
     Bytes(&'a Bound<'py, PyBytes>),
     Text(&'a str),
     /// A copy of what could change.
-    Copy(Vec<u8>),
+    Copy(Pooled),
 }
 
 impl<'a, 'py> Source<'a, 'py> {
@@ -75,9 +77,13 @@ impl<'a, 'py> Source<'a, 'py> {
                 .map_err(|_| raise(&canon::CanonError::new(reason), None));
         }
         if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
-            return Ok(Some(Self::Copy(
-                PyBuffer::<u8>::get(object)?.to_vec(object.py())?,
-            )));
+            let source = PyBuffer::<u8>::get(object)?;
+            let size = source.len_bytes();
+            let mut copy = Pool::shared()
+                .take_filled(size)
+                .map_err(|_| no_memory(size))?;
+            source.copy_to_slice(object.py(), &mut copy)?;
+            return Ok(Some(Self::Copy(copy)));
         }
         Ok(None)
     }

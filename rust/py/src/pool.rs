@@ -89,6 +89,15 @@ impl BufferPool {
         })))
     }
 
+    /// The pool of the process, which keeps at most 64 buffers of together at most 64 MiB.
+    ///
+    /// Canonical writing and keys, searches in files, and copies of bodies given as `bytearray` or `memoryview` take
+    /// their memory from it. A thread that writes keeps one buffer of 64 KiB on loan as long as it lives.
+    #[staticmethod]
+    fn shared() -> Self {
+        Self(Pool::shared().clone())
+    }
+
     /// What the pool has done since it was made, and what it holds now.
     fn stats(&self) -> PoolStats {
         let CoreStats {
@@ -282,7 +291,7 @@ fn room(number: &Bound<'_, PyAny>) -> PyResult<usize> {
     }
 }
 
-fn no_memory(size: usize) -> PyErr {
+pub(crate) fn no_memory(size: usize) -> PyErr {
     PyMemoryError::new_err(format!("there is no memory for a buffer of {size} bytes"))
 }
 

@@ -1,6 +1,6 @@
 //! Copies text and escapes what a JSON string may not hold.
 
-use super::scan::{BLOCK, first_special, is_special, short_word};
+use super::scan::{BLOCK, STRIDE, first_special, is_plain, is_special, short_word};
 
 /// An escape takes at most six bytes (`\u001f`), and a block is stored whole before its escapes are known.
 pub(super) const WIDEST: usize = 6;
@@ -17,16 +17,32 @@ pub(super) const WIDEST: usize = 6;
 pub(super) fn escape(text: &[u8], out: &mut [u8]) -> usize {
     let mut rest = text;
     let mut at = 0;
-    while let Some(block) = rest.first_chunk::<BLOCK>() {
-        out[at..at + BLOCK].copy_from_slice(block);
-        let clean = first_special(block);
-        at += clean;
-        if clean < BLOCK {
-            at += escape_byte(block[clean], &mut out[at..]);
-            rest = &rest[clean + 1..];
-        } else {
-            rest = &rest[BLOCK..];
+    loop {
+        while let Some(stride) = rest.first_chunk::<STRIDE>()
+            && is_plain(stride)
+        {
+            out[at..at + STRIDE].copy_from_slice(stride);
+            at += STRIDE;
+            rest = &rest[STRIDE..];
         }
+        // The next special byte is near.
+        let clean = loop {
+            let Some(block) = rest.first_chunk::<BLOCK>() else {
+                break BLOCK;
+            };
+            out[at..at + BLOCK].copy_from_slice(block);
+            let clean = first_special(block);
+            at += clean;
+            if clean < BLOCK {
+                break clean;
+            }
+            rest = &rest[BLOCK..];
+        };
+        if clean == BLOCK {
+            break;
+        }
+        at += escape_byte(rest[clean], &mut out[at..]);
+        rest = &rest[clean + 1..];
     }
     if copy_short(rest, &mut out[at..]) {
         return at + rest.len();

@@ -30,10 +30,18 @@ pub const MAX_BYTES: usize = 128 << 20;
 /// # Errors
 /// [`CanonError`] when the text is not one JSON value, or one without a canonical form.
 pub fn canonicalize(text: &[u8]) -> Result<Vec<u8>> {
+    Ok(written(text)?.as_bytes().to_vec())
+}
+
+/// The canonical form of JSON text, as [`canonicalize`] gives it, in the buffer it was written to.
+///
+/// # Errors
+/// As [`canonicalize`].
+pub fn written(text: &[u8]) -> Result<Writer> {
     let text = Text::parse(text, Integers::Printed)?;
     let mut writer = Writer::growing();
     text.write(&mut writer)?;
-    Ok(writer.as_bytes().to_vec())
+    Ok(writer)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The parser of JSON text (RFC 8259), recursive to [`MAX_DEPTH`] and no further.
 
 use super::number::integer_literal;
-use super::scan::{BLOCK, first_special, is_special};
+use super::scan::{BLOCK, STRIDE, first_special, is_plain, is_special};
 use super::text::{Integers, Node, Span};
 use super::{CanonError, MAX_DEPTH, Result, Step};
 
@@ -226,6 +226,14 @@ impl<'a> Parser<'a> {
 
     /// Moves past bytes that need no attention in a string.
     fn plain(&mut self) {
+        while let Some(stride) = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk::<STRIDE>())
+            && is_plain(stride)
+        {
+            self.at += STRIDE;
+        }
         while let Some(block) = self
             .bytes
             .get(self.at..)

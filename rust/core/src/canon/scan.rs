@@ -5,15 +5,31 @@ use wide::u8x16;
 /// Bytes looked at in one step.
 pub(super) const BLOCK: usize = 16;
 
-/// The position of the first `"`, `\` or control character, [`BLOCK`] if there is none.
+/// Bytes looked at in one step where most texts have nothing special.
+pub(super) const STRIDE: usize = 4 * BLOCK;
+
+/// All ones for each `"`, `\` and control character.
 #[inline]
-pub(super) fn first_special(block: &[u8; BLOCK]) -> usize {
+fn special(block: &[u8; BLOCK]) -> u8x16 {
     let bytes = u8x16::new(*block);
     let control = bytes.min(u8x16::splat(0x1f)).cmp_eq(bytes);
     let quote = bytes.cmp_eq(u8x16::splat(b'"'));
     let backslash = bytes.cmp_eq(u8x16::splat(b'\\'));
-    let found = (control | quote | backslash).move_mask();
-    (found | 1 << BLOCK).trailing_zeros() as usize
+    control | quote | backslash
+}
+
+/// The position of the first `"`, `\` or control character, [`BLOCK`] if there is none.
+#[inline]
+pub(super) fn first_special(block: &[u8; BLOCK]) -> usize {
+    (special(block).move_mask() | 1 << BLOCK).trailing_zeros() as usize
+}
+
+/// Whether there is no such character in a stride.
+#[inline]
+pub(super) fn is_plain(stride: &[u8; STRIDE]) -> bool {
+    let blocks = stride.as_chunks::<BLOCK>().0.iter();
+    let found = blocks.fold(u8x16::splat(0), |found, block| found | special(block));
+    found.move_mask() == 0
 }
 
 /// Fewer than eight bytes, filled up to eight; without a loop over them.
@@ -57,6 +73,11 @@ mod tests {
                     block[place] = byte;
                     let want = if is_special(byte) { place } else { BLOCK };
                     assert_eq!(first_special(&block), want);
+                    for at in 0..STRIDE / BLOCK {
+                        let mut stride = [around; STRIDE];
+                        stride[at * BLOCK + place] = byte;
+                        assert_eq!(is_plain(&stride), !is_special(byte));
+                    }
                     let len = place.min(7);
                     let mut padded = [b' '; 8];
                     padded[..len].copy_from_slice(&block[..len]);

@@ -1,6 +1,7 @@
 //! Writes canonical JSON, into one buffer that grows or through a small one into SHA-256.
 
 use std::cell::Cell;
+use std::mem;
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,6 +9,7 @@ use super::MAX_BYTES;
 use super::escape::{WIDEST, copy_short, escape};
 use super::number::{MAX_NUMBER, write_double};
 use super::scan::BLOCK;
+use crate::pool::{Fit, Pool};
 
 /// Text is escaped in pieces of this many bytes, so that room is asked for once a piece.
 const PIECE: usize = 2048;
@@ -19,11 +21,57 @@ const LAG: usize = 3 * SHA_BLOCK;
 const SHA_BLOCK: usize = 64;
 /// Size of the buffer in front of the hash: it stays in the first-level cache.
 const WINDOW: usize = 32 << 10;
-/// A thread keeps its buffer for the next value when it is not larger than this.
-const KEPT: usize = 256 << 10;
+/// A buffer that is not larger stays with its thread, as long as that lives, so that small values need no lock.
+const KEPT: usize = 2 * WINDOW;
+
+/// A buffer on loan from the pool.
+struct Loan(Cell<Vec<u8>>);
+
+impl Loan {
+    fn take(&self) -> Option<Vec<u8>> {
+        let buffer = self.0.take();
+        (buffer.capacity() > 0).then_some(buffer)
+    }
+
+    /// Puts a buffer in, and gives back the one that was there or the other, if there is one too many.
+    fn put(&self, buffer: Vec<u8>) {
+        if let Some(other) = self.take() {
+            Pool::shared().give_back(other);
+        }
+        self.0.set(buffer);
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.take() {
+            Pool::shared().give_back(buffer);
+        }
+    }
+}
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static AT_HAND: Loan = const { Loan(Cell::new(Vec::new())) };
+}
+
+/// A buffer of at least [`KEPT`] bytes.
+fn take() -> Vec<u8> {
+    // At the end of a thread there may be none at hand any more.
+    AT_HAND
+        .try_with(Loan::take)
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| Pool::shared().lend(KEPT, Fit::Exact))
+}
+
+fn give(buffer: Vec<u8>) {
+    let mut buffer = Some(buffer);
+    if buffer.as_ref().is_some_and(|it| it.capacity() <= KEPT) {
+        let _ = AT_HAND.try_with(|loan| buffer.take().map(|it| loan.put(it)));
+    }
+    if let Some(buffer) = buffer {
+        Pool::shared().give_back(buffer);
+    }
 }
 
 /// The canonical form would be longer than [`MAX_BYTES`].
@@ -51,7 +99,7 @@ impl Writer {
     #[must_use]
     pub fn growing() -> Self {
         Self {
-            buffer: SCRATCH.take(),
+            buffer: take(),
             at: 0,
             passed: 0,
             hash: None,
@@ -64,10 +112,7 @@ impl Writer {
     /// A writer that hashes what is written, after a prefix.
     #[must_use]
     pub fn hashing(prefix: &[u8]) -> Self {
-        let mut buffer = SCRATCH.take();
-        if buffer.len() < WINDOW {
-            buffer.resize(WINDOW, 0);
-        }
+        let mut buffer = take();
         let mut hash = Sha256::new();
         let (whole, rest) = prefix.as_chunks::<SHA_BLOCK>();
         hash.update(whole.as_flattened());
@@ -154,9 +199,16 @@ impl Writer {
             self.next = STEP + LAG;
         }
         let need = self.at + count;
-        if need > self.buffer.len() {
-            self.buffer
-                .resize(need.max(2 * self.buffer.len()).max(4096), 0);
+        if need > self.buffer.capacity() {
+            let mut larger = Pool::shared().lend(need.max(4 * self.buffer.len()), Fit::Largest);
+            if let (Some(to), Some(from)) = (larger.get_mut(..self.at), self.buffer.get(..self.at))
+            {
+                to.copy_from_slice(from);
+            }
+            Pool::shared().give_back(mem::replace(&mut self.buffer, larger));
+        } else if need > self.buffer.len() {
+            let len = need.max(2 * self.buffer.len());
+            self.buffer.resize(len.min(self.buffer.capacity()), 0);
         }
         Ok(())
     }
@@ -283,6 +335,9 @@ impl Writer {
         if text.len() > MAX_BYTES {
             return Err(TooLong);
         }
+        if self.hash.is_none() {
+            self.room(text.len() + WIDEST * PIECE + BLOCK)?; // grows once
+        }
         self.byte(b'"')?;
         for piece in text.chunks(self.piece()) {
             self.room(WIDEST * PIECE + BLOCK)?;
@@ -327,8 +382,6 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.buffer.len() <= KEPT {
-            SCRATCH.set(std::mem::take(&mut self.buffer));
-        }
+        give(mem::take(&mut self.buffer));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::File,
-    io,
+    io::{self, Seek as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -17,6 +17,12 @@ use std::{
 use grep_matcher::Matcher as _;
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkMatch};
+use rustix::{
+    buffer::spare_capacity,
+    io::{read, retry_on_intr},
+};
+
+use crate::pool::{Pool, Pooled};
 
 use super::{
     folder::{Entry, Folder, Kind},
@@ -27,6 +33,8 @@ use super::{
 const MAX_PATTERN: usize = 16 << 20;
 /// Bytes of one line; a file with a longer one is not text that anybody wants to see.
 const MAX_LINE: usize = 16 << 20;
+/// A file of fewer bytes is read whole, into a pooled buffer; others go through a window.
+const WHOLE: usize = 256 << 10;
 /// Folders within folders; each holds an open file while it is walked.
 const MAX_DEPTH: usize = 200;
 /// Open files that wait for a thread.
@@ -244,7 +252,15 @@ impl Job {
             matches: Vec::new(),
             binary: false,
         };
-        let result = searcher.search_file(&pattern.0, &self.file, &mut lines);
+        let result = match self.read() {
+            Ok(Some(content)) if is_binary(&content) => {
+                lines.binary = true;
+                Ok(())
+            }
+            Ok(Some(content)) => searcher.search_slice(&pattern.0, &content, &mut lines),
+            Ok(None) => searcher.search_file(&pattern.0, &self.file, &mut lines),
+            Err(error) => Err(error),
+        };
         let outcome = match result {
             _ if lines.binary => Outcome::Binary,
             Ok(()) => Outcome::Searched(lines.matches),
@@ -252,6 +268,23 @@ impl Job {
         };
         progress.done(self.number, outcome);
     }
+
+    /// The whole content of a file that is not large.
+    fn read(&self) -> io::Result<Option<Pooled>> {
+        let mut content = Pool::shared().take(WHOLE).map_err(io::Error::other)?;
+        while retry_on_intr(|| read(&self.file, spare_capacity(&mut content)))? > 0 {
+            if content.len() >= WHOLE {
+                (&self.file).rewind()?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(content))
+    }
+}
+
+/// Whether there is a zero byte in what is not UTF-16, which the searcher decodes.
+fn is_binary(content: &[u8]) -> bool {
+    !matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) && content.contains(&0)
 }
 
 enum Outcome {
