@@ -4,10 +4,12 @@ import asyncio
 import contextvars
 import sys
 import threading
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, SecretStr
 
 from hotloop.cache import MemoryCache
 from hotloop.config import Config
@@ -570,13 +572,41 @@ class TestSharing:
             return {"n": n * factor}
 
         async with pipeline(compute, cache=MemoryCache()) as pipe:
-            first = await pipe.run(ToolCall("compute", {"n": "4"}))
+            first = await pipe.run(ToolCall("compute", {"n": 4}))
             again = await pipe.run(ToolCall("compute", '{ "n": 4 }'))
             other = await pipe.run(ToolCall("compute", '{"n": 4, "factor": 3}'))
         assert runs == [4, 4]
         assert (first.cached, again.cached, other.cached) == (False, True, False)
         assert (again.value, again.content) == (first.value, first.content) == ({"n": 8}, '{"n":8}')
         assert pipe.metrics().hits == 1
+
+    async def test_arguments_that_look_alike_once_validated_are_not_one_call(self):
+        """A secret is written as stars, an excluded field not at all, and what is iterated can be read only once."""
+
+        class Hidden(BaseModel):
+            shown: int
+            hidden: int = Field(0, exclude=True)
+
+        @tool(effect="pure", cache_ttl=60)
+        async def sized(secret: SecretStr) -> int:
+            return len(secret.get_secret_value())
+
+        @tool(effect="pure", cache_ttl=60)
+        async def reveal(field: Hidden) -> int:
+            return field.hidden
+
+        @tool(effect="pure", cache_ttl=60, approval="always")
+        async def add(numbers: Iterable[int]) -> int:
+            return sum(numbers)
+
+        calls = [
+            *(ToolCall("sized", {"secret": text}) for text in ("a", "bbb")),
+            *(ToolCall("reveal", {"field": {"shown": 1, "hidden": n}}) for n in (2, 3)),
+            *(ToolCall("add", {"numbers": [n, n]}) for n in (2, 3)),
+        ]
+        async with pipeline(sized, reveal, add, cache=MemoryCache(), approve=lambda _: True) as pipe:
+            for _ in range(2):
+                assert [result.value for result in await pipe.run_batch(calls)] == [1, 3, 2, 3, 4, 6]
 
     async def test_writes_and_undeclared_calls_and_errors_are_never_kept_or_joined(self):
         runs = []

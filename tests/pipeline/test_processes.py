@@ -27,6 +27,12 @@ async def test_a_call_runs_in_a_process_that_is_used_again_and_what_it_prints_is
     assert pipe.metrics().processes == 0
 
 
+async def test_a_process_gets_the_arguments_as_they_were_given():
+    async with pipeline(made.sized) as pipe:
+        for args in ({"secret": "a"}, '{"secret": "a"}'):
+            assert (await pipe.run(ToolCall("sized", args))).value == 1
+
+
 async def test_failures_say_what_happened():
     async with pipeline(made.fail, made.unfit) as pipe:
         raised, left, killed = [

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from hotloop.tools import tool
 
 
@@ -34,6 +36,11 @@ def fail(how: str) -> None:
 @tool(where="process", effect="pure")
 def unfit() -> object:
     return object()
+
+
+@tool(where="process", effect="pure")
+def sized(secret: SecretStr) -> int:
+    return len(secret.get_secret_value())
 
 
 def plain(n: int) -> int:

@@ -3,6 +3,7 @@
 import enum
 import functools
 import inspect
+import math
 from typing import Annotated, Literal, Optional
 
 import orjson
@@ -132,6 +133,17 @@ class TestSchema:
             "type": "integer",
         }
         assert given_to(pick, "{}") == 3
+
+    def test_a_default_that_is_no_json_is_not_shown(self):
+        def f(a: float = math.nan, b: int = 2**70 + 1, c: float = 1.5) -> None: ...
+
+        properties = tool(f).parameters["properties"]
+        assert ["default" in properties[name] for name in "abc"] == [False, False, True]
+
+        def g(a: Annotated[float, Field(le=math.inf)]) -> None: ...
+
+        with pytest.raises(ToolDefinitionError, match="its schema is no JSON"):
+            tool(g).schema()
 
     def test_names_that_pydantic_reserves(self):
         @tool
@@ -319,6 +331,17 @@ class TestCallables:
         made = tool(wrapped)
         assert list(made.parameters["properties"]) == ["n"]
         assert given_to(made, '{"n": 2}') == 20
+
+    def test_a_wrapper_that_is_an_object_has_the_types_of_what_it_wraps(self):
+        @functools.lru_cache
+        def f(a: int) -> int:
+            """Do it."""
+            return a
+
+        for made in (tool(f), tool(functools.partial(f))):
+            assert made.parameters["properties"] == {"a": {"type": "integer"}}
+            assert made.description == "Do it."
+            assert made.invoke(made.validate({"a": "3"})) == 3
 
 
 class TestDefinitions:

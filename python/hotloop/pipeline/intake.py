@@ -66,8 +66,8 @@ class Intake:
             job.tool = found = self._registry.get(call.name)
             self._give(job, found, call.args)
             if found.approval != "never":
-                reason = found.reason_to_ask(call, job.args)
-                job.question = None if reason is None else Question(found.shown(call, job.args), reason)
+                reason = found.reason_to_ask(call)
+                job.question = None if reason is None else Question(found.shown(call), reason)
         except ToolError as error:
             job.error, job.access = error, NOTHING
         return job
@@ -78,6 +78,7 @@ class Intake:
                 f"{tool.name}: the arguments are {len(args)} characters of JSON, and {self.max_argument_chars} are "
                 "allowed; pass the name of a file instead, or less at once"
             )
+        job.given = args
         job.args = tool.validate(args)
         if tool.effect is not None:
             job.access = tool.access(job.args)

@@ -20,12 +20,13 @@ __all__ = ["Job"]
 
 
 class Job(Printer):
-    """A call that was looked up and checked, once.
+    """A call that was looked up and checked, once: its arguments as they were `given`, and validated as `args`.
 
     What most calls leave as it is stands in the class: a job is made for each call.
     """
 
     tool: Tool | None = None
+    given: Any = None
     args: Any = None
     access: Access = ANYTHING
     limits: Limits = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._core import cache_key
+from .._core import cache_key, canonical_json, canonicalize
 from .work import Done, encode
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ class Keeping:
                     return None, False
                 version, stored = ["now", self._unread], False
         try:
-            return cache_key([tool.identity, tool.jsonable(job.args), version], namespace="tool"), stored
+            # as they were given: once validated, two may look alike (a secret is stars) or be read only once
+            given = canonicalize(job.given or "{}") if isinstance(job.given, str) else canonical_json(job.given)
+            return cache_key([tool.identity, given.decode(), version], namespace="tool"), stored
         except ValueError:
-            return None, False  # arguments without a JSON form
+            return None, False  # arguments that are no JSON
 
     def look(self, job: Job) -> None:
         """Note what a call that reads is about to find."""

@@ -165,6 +165,6 @@ def _request(tool: Tool, args: Any) -> bytes:
             f'{tool.name}: where="process" needs a function that a process can import, and {module}.{path} is another'
         )
     try:
-        return orjson.dumps({"module": module, "name": path, "args": tool.jsonable(args), "path": sys.path})
+        return orjson.dumps({"module": module, "name": path, "args": args, "path": sys.path})
     except (TypeError, ValueError) as error:
         raise ToolError(f"{tool.name}: its arguments cannot be handed to a process as JSON: {error}") from error

@@ -155,7 +155,7 @@ class Workshop:
     async def _in_process(self, tool: Tool, job: Job) -> tuple[Any, str]:
         ticket = Ticket()
         try:
-            ended, error = await self.threads.run(partial(self.processes.run, tool, job.args, ticket), job)
+            ended, error = await self.threads.run(partial(self.processes.run, tool, job.given, ticket), job)
         except asyncio.CancelledError:
             self.processes.kill(ticket)  # its thread ends with it
             raise

@@ -15,7 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypedDict
 
-from ..errors import ToolArgumentsError, ToolDefinitionError
+from .._core import canonical_json
+from ..errors import CanonicalError, ToolArgumentsError, ToolDefinitionError
 from .docstrings import describe
 
 if TYPE_CHECKING:
@@ -99,14 +100,11 @@ class Spec:
             ) from error
 
     def _hints(self) -> dict[str, Any]:
-        func: Any = self.func
-        while isinstance(func, partial):
-            func = func.func
+        func = _innermost(self.func)
         if isinstance(func, type):
             func = cast("Any", func).__init__
         elif not isinstance(func, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
-            func = type(func).__call__
-        func = inspect.unwrap(func)
+            func = _innermost(type(func).__call__)
         try:
             return typing.get_type_hints(func, localns=dict(self.namespace or {}), include_extras=True)
         except (NameError, TypeError, SyntaxError, AttributeError) as error:
@@ -118,9 +116,7 @@ class Spec:
     @cached_property
     def docs(self) -> tuple[str, dict[str, str]]:
         """The text of the docstring, and the descriptions of the parameters."""
-        func: Any = self.func
-        while isinstance(func, partial):
-            func = func.func
+        func = _innermost(self.func)
         if isinstance(func, type):
             text, parameters = describe(func.__doc__)
             return text, describe(cast("Any", func).__init__.__doc__)[1] | parameters
@@ -148,14 +144,29 @@ class Spec:
             parameter = self.parameters.get(name)
             if parameter is not None and parameter.default is not _EMPTY and "default" not in shape:
                 try:
-                    shape["default"] = to_jsonable_python(parameter.default)
+                    default = to_jsonable_python(parameter.default)
+                    canonical_json(default)
                 except ValueError:
                     continue  # a default that has no JSON cannot be shown
+                shape["default"] = default
+        try:
+            canonical_json(schema)
+        except CanonicalError as error:
+            raise ToolDefinitionError(f"{self.label} cannot be made a tool: its schema is no JSON ({error})") from error
         return schema
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments; the caller's to keep."""
         return copy.deepcopy(self._schema)
+
+
+def _innermost(func: Any) -> Any:
+    """Return the function that partials and wrappers stand for."""
+    while True:
+        inner = func.func if isinstance(func, partial) else getattr(func, "__wrapped__", None)
+        if inner is None or isinstance(func, type):
+            return func
+        func = inner
 
 
 def spec_of(func: Callable[..., Any], namespace: Mapping[str, Any] | None = None) -> Spec:

@@ -132,7 +132,9 @@ class Tool(Generic[P, R]):
 
     def renamed(self, name: str) -> Self:
         """Return the same tool under another name."""
-        return self._with(self.func, self.batch, name, self._spec)
+        made = self._with(self.func, self.batch, name, self._spec)
+        made.is_static, made._is_method = self.is_static, self._is_method  # noqa: SLF001 - of its own class
+        return made
 
     def _with(
         self, func: Callable[..., Any], batch: Batch | None, name: str | None = None, spec: Spec | None = None
@@ -253,24 +255,27 @@ class Tool(Generic[P, R]):
         except Exception as error:
             raise ToolError(f"{self.name}: its resources are unknown: {type(error).__name__}: {error}") from error
 
-    def reason_to_ask(self, call: ToolCall, args: Any) -> str | None:
+    def reason_to_ask(self, call: ToolCall) -> str | None:
         """Return why a person must be asked before a call runs, or None where nobody need be.
-
-        Args:
-            call: the call.
-            args: its validated arguments.
 
         Raises:
             ToolError: the approval function failed; the call must then not run.
         """
         if self.approval == "never":
             return None
-        return reason_to_ask(self.approval, self.shown(call, args))
+        return reason_to_ask(self.approval, self.shown(call))
 
-    def shown(self, call: ToolCall, args: Any) -> ToolCall:
-        """Return a call as a person is shown it: by the tool's own name, with the arguments that it will get."""
+    def shown(self, call: ToolCall) -> ToolCall:
+        """Return a call as a person is shown it: by the tool's own name, with the arguments that it will get.
+
+        They are validated for this alone: what can be read only once must still be there for the function.
+
+        Raises:
+            ToolArgumentsError: they do not fit.
+        """
+        args = self.validate(call.args)
         try:
-            return replace(call, name=self.name, args=self.jsonable(args))
+            return replace(call, name=self.name, args=self._spec.adapter.serializer.to_python(args, mode="json"))
         except ValueError:  # no JSON form: as it was asked for
             return replace(call, name=self.name)
 
@@ -278,14 +283,6 @@ class Tool(Generic[P, R]):
     def identity(self) -> str:
         """Names the function and its code: equal identities give equal results for equal arguments."""
         return identity_of(self.func)
-
-    def jsonable(self, args: Any) -> Any:
-        """Return validated arguments as JSON values, for a key.
-
-        Raises:
-            ValueError: they have no JSON form.
-        """
-        return self._spec.adapter.serializer.to_python(args, mode="json")
 
 
 @overload
