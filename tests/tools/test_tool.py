@@ -140,7 +140,7 @@ class TestSchema:
         properties = tool(f).parameters["properties"]
         assert ["default" in properties[name] for name in "abc"] == [False, False, True]
 
-        def g(a: Annotated[float, Field(le=math.inf)]) -> None: ...
+        def g(a: Annotated[float, Field(json_schema_extra={"example": math.nan})]) -> None: ...
 
         with pytest.raises(ToolDefinitionError, match="its schema is no JSON"):
             tool(g).schema()
