@@ -31,6 +31,7 @@ class Desk:
     def __init__(self, waits=1):
         self.files, self.batches, self.waits = {}, {}, waits
         self.status, self.lost = "completed", set()
+        self.keeps = False
 
     def __call__(self, request):
         path = request.path.partition("/v1/")[2]
@@ -40,6 +41,9 @@ class Desk:
         if path.endswith("batches"):
             return whole(self.create(path, body))
         *_, kind, name = path.removesuffix("/content").removesuffix("/results").split("/")
+        if request.method == "DELETE":
+            assert kind == "files"
+            return whole({}, "500 Oops") if self.keeps else whole({"id": name, "deleted": bool(self.files.pop(name))})
         if kind == "files":
             return whole(self.files[name])
         if name not in self.batches:
@@ -76,7 +80,7 @@ class Desk:
             TypeAdapter(AnthropicParams).validate_python(body)
             asked = {line["custom_id"]: line["params"] for line in body["requests"]}
         assert all(len(name) <= 64 for name in asked)
-        self.batches[name] = {"asked": asked, "waits": self.waits}
+        self.batches[name] = {"asked": asked, "waits": self.waits, "made": body}
         return self.openai(name, self.batches[name]) if path == "batches" else self.anthropic(name, self.batches[name])
 
     def ended(self, batch):
@@ -84,7 +88,8 @@ class Desk:
         return batch["waits"] < 0
 
     def openai(self, name, batch):
-        said = {"id": name, "object": "batch", "completion_window": "24h", "created_at": 1, "input_file_id": "f"}
+        said = {"id": name, "object": "batch", "completion_window": "24h", "created_at": 1}
+        said |= {field: batch["made"].get(field) for field in ("input_file_id", "metadata")}
         said |= {"endpoint": "/v1/chat/completions", "status": "in_progress", "errors": None}
         if self.ended(batch):
             said["status"] = self.status
@@ -291,3 +296,24 @@ async def test_what_is_no_batch_is_said(server, desk, answer):
     async with client(server) as llm:
         with pytest.raises(ModelResponseError):
             await llm.batch([ask("a")], poll=0)
+
+
+async def test_what_was_uploaded_is_deleted_when_its_answers_are_here(server, desk, caplog):
+    async with client(server) as llm:
+        (first,) = await llm.batch([ask("a")], poll=0)
+        assert (first.text, sorted(desk.files)) == ("re a", ["output-batch_0"])
+        desk.keeps = True
+        (second,) = await llm.batch([ask("b")], poll=0)  # what was paid for is not lost for that
+    assert second.text == "re b"
+    assert "could not be deleted" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
+async def test_a_file_that_is_somebody_elses_stays(server, desk):
+    async with client(server) as llm:
+        await llm.batch([ask("a")], poll=0)
+        desk.files["theirs"] = b"precious"
+        desk.batches["batch_0"]["made"] = {"input_file_id": "theirs", "metadata": {"project": "x"}}
+        (again,) = await llm.batch([ask("a")], resume=["batch_0"], poll=0)
+    assert again.text == "re a"
+    assert desk.files["theirs"] == b"precious"

@@ -18,6 +18,7 @@ class Seen(NamedTuple):
     path: str
     headers: dict[str, str]  # names in lower case
     raw: bytes
+    method: str = "POST"
 
     @property
     def body(self):
@@ -125,7 +126,9 @@ class Faulty:
             headers[name.lower()] = value.strip()
         length = int(headers.get("content-length", 0))
         raw = stream.read(length)
-        return None if len(raw) < length else Seen(first[1].decode(), headers, raw)  # the client may go in the middle
+        if len(raw) < length:  # the client may go in the middle
+            return None
+        return Seen(first[1].decode(), headers, raw, first[0].decode())
 
     @staticmethod
     def _say(connection: socket.socket, steps: list[Step]) -> bool:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..config import Config
 from ..llm import LLMClient
+from ..llm.structured import structure_of
 from ..pipeline import ToolPipeline
 from ..tools import Tool, ToolRegistry, ToolSource
 from .approval import Desk
 from .conversation import Conversation
 from .events import AgentEvent, ApprovalNeeded, RunFinished, RunResult
 from .loop import Run
-from .output import Output
 from .state import RunState
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Agent(Generic[T]):
         self._approve = approve
         self._owns_client = isinstance(model, str)
         self.client = LLMClient(model, config=self.config) if isinstance(model, str) else model
-        self._output: Output[T] = Output(output_type)
+        self._structure = None if output_type is str else structure_of(output_type)
 
     async def run(self, task: str, *, conversation: Conversation | None = None) -> RunResult[T]:
         """Return what came of `task`.
@@ -187,12 +187,12 @@ class Agent(Generic[T]):
         async with ToolPipeline(
             self.tools, overlap_undeclared=overlap, config=self.config, cache=self.client.cache, approve=approve
         ) as pipeline:
-            run = Run(
+            run: Run[T] = Run(
                 self.client,
                 pipeline,
                 talk,
                 self.tools,
-                self._output,
+                self._structure,
                 max_turns=self.max_turns,
                 parallel_tools=self.config.agent_execution.parallel_tools,
                 max_result_chars=self.config.compaction.max_tool_result_chars,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..errors import CanonicalError, MaxTurnsError, ModelResponseError, NoAnswerError
 from ..llm import Usage
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..llm import LLMClient, Reply
+    from ..llm.structured import Structure
     from ..pipeline import ToolPipeline, ToolResult
     from ..toolcall import ToolCall
     from ..tools import ToolRegistry
     from .conversation import Conversation
-    from .output import Output
 
 __all__ = ["MAX_CORRECTIONS", "Run"]
 
@@ -39,7 +39,7 @@ class Run(Generic[T]):
         pipeline: runs the tool calls.
         conversation: ends with the task; the run appends to it.
         tools: the tools; asked for before each turn, for those of a server may change.
-        output: the type of the answer.
+        structure: the type of the answer; None for its text.
         max_turns: how often the model is asked at most.
         parallel_tools: whether the calls of one turn run at once, or one after the other.
         max_result_chars: longer tool results are cut before the model sees them; None for no limit.
@@ -54,7 +54,7 @@ class Run(Generic[T]):
         pipeline: ToolPipeline,
         conversation: Conversation,
         tools: ToolRegistry,
-        output: Output[T],
+        structure: Structure | None,
         *,
         max_turns: int,
         parallel_tools: bool,
@@ -70,7 +70,8 @@ class Run(Generic[T]):
         self._tools = tools
         self._schemas: list[dict[str, Any]] = []
         self._seen = -1
-        self._output = output
+        self._structure = structure
+        self._form: dict[str, Any] = {} if structure is None else {"response_format": structure.response_format}
         self._max_turns = max_turns
         self._parallel_tools = parallel_tools
         self._max_result_chars = max_result_chars
@@ -96,12 +97,12 @@ class Run(Generic[T]):
                     await self._work(reply.tool_calls)
                     continue
                 try:
-                    answer = self._output.read(reply.text)
+                    answer = reply.text if self._structure is None else self._structure.value(reply.text)
                 except ValueError as error:
                     self._correct(error)
                     continue
                 self.state.to(State.DONE)
-                return answer, self._usage, self.state.turn
+                return cast("T", answer), self._usage, self.state.turn
         except asyncio.CancelledError:
             self.state.to(State.CANCELLED)
             raise
@@ -121,7 +122,7 @@ class Run(Generic[T]):
         self.state.turn += 1
         self._emit(TurnStarted(self.state.turn))
         start = self._clock()
-        reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._output.params)
+        reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._form)
         self._usage += reply.usage
         self._emit(TurnFinished(self.state.turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
         try:

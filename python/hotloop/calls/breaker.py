@@ -75,8 +75,8 @@ class Breaker:
         Raises:
             CircuitOpenError: the server is left alone for now.
         """
-        entered = self._round
-        if self.state == "closed":  # and was in that round: a turn changes the state first
+        entered, state = self._round, self.state  # in this order: a turn changes the state first
+        if state == "closed":
             return entered
         with self._lock:
             if self.state != "closed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .wire import Answer
 
 __all__ = ["Batches"]
+
+_log = logging.getLogger(__name__)
 
 _KEPT = 28 * 86_400.0  # seconds that a batch is remembered; its results are gone after some 29 days
 _ARGUMENTS = ("messages", "tools", "output_type", "policy")
@@ -195,6 +198,11 @@ class Batches:
             for name, result in results:
                 if name in items:
                     await self._take(items[name], result, answers)
+        for form in progress.after:
+            try:
+                await self._send(form)
+            except ModelError as error:  # what was paid for is here
+                _log.warning("what the batch %s has left at the server could not be deleted: %s", batch, error)
         return progress.why
 
     async def _take(self, item: _Item, result: bytes | ModelError, answers: list[Reply | ModelError | None]) -> None:
@@ -246,7 +254,7 @@ class Batches:
             return await asker.wire.send(form.url, headers, form.body, None, use, form.method)
 
         policy = Policy(cache=False, join=False)
-        repeatable = form.method == "GET"
+        repeatable = form.method != "POST"
         call = Call("llm", asker.model, None, run, lambda _: None, bytes, policy, repeatable=repeatable, demand=demand)
         return (await asker.path.run(call)).value
 

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelResponseError
+from .schema import closed
+from .text import brief
 
 if TYPE_CHECKING:
     from .messages import Reply
 
 __all__ = ["Structure", "structure_of"]
-
-_WRAP = "value"
 
 
 class Structure:
@@ -23,22 +23,47 @@ class Structure:
 
     Args:
         type_: any type that pydantic can validate from JSON.
+
+    Raises:
+        TypeError: it is none.
     """
 
     def __init__(self, type_: Any) -> None:
-        from pydantic import TypeAdapter
+        from pydantic import PydanticUserError, TypeAdapter, create_model
 
-        self._adapter: TypeAdapter[Any] = TypeAdapter(type_)
         self.name = getattr(type_, "__name__", "answer")
-        schema = self._adapter.json_schema()
-        self._wrapped = schema.get("type") != "object"
-        if self._wrapped:
-            shared = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
-            schema = {"type": "object", "properties": {_WRAP: schema}, "required": [_WRAP], **shared}
-        strict = _strict(schema)
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(type_)
+            schema = self._adapter.json_schema()
+            self._wrapper: TypeAdapter[Any] | None = None
+            if schema.get("type") != "object":
+                self._wrapper = TypeAdapter(create_model("answer", value=(type_, ...)))
+                schema = self._wrapper.json_schema()
+        except PydanticUserError as error:
+            why = str(error).partition("\n")[0]
+            raise TypeError(f"output_type {type_!r} is nothing that an answer in JSON can be: {why}") from error
+        strict = closed(schema)
         name = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in self.name)[:64]
         form = {"name": name, "schema": schema if strict is None else strict, "strict": strict is not None}
         self.response_format = {"type": "json_schema", "json_schema": form}
+
+    def value(self, text: str) -> Any:
+        """Return the value that a text holds; servers that hold no answer to its schema may leave the wrapping out.
+
+        Raises:
+            ValueError: it holds none; the message is one that a model can act on.
+        """
+        from pydantic import ValidationError
+
+        if self._wrapper is None:
+            return self._adapter.validate_json(text)
+        try:
+            return self._wrapper.validate_json(text).value
+        except ValidationError as wrong:
+            try:
+                return self._adapter.validate_json(text)
+            except ValidationError:
+                raise wrong from None
 
     def read(self, reply: Reply) -> Any:
         """Return the value that an answer holds.
@@ -50,21 +75,15 @@ class Structure:
 
         refusal = reply.message.get("refusal")
         if refusal:
-            raise ModelResponseError(f"the model refused to answer: {str(refusal)[:200]}")
+            raise ModelResponseError(f"the model refused to answer: {brief(str(refusal))}")
         try:
-            if not self._wrapped:
-                return self._adapter.validate_json(reply.text)
-            import orjson
-
-            return self._adapter.validate_json(orjson.dumps(orjson.loads(reply.text)[_WRAP]))
+            return self.value(reply.text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             why = f"{where}: {first['msg']}" if where else first["msg"]
-        except (ValueError, KeyError, TypeError):
-            why = "it is not JSON of that form"
         cut = "; it was cut off, raise max_tokens" if reply.finish_reason == "length" else ""
-        raise ModelResponseError(f"the answer is no {self.name}: {why}{cut}")
+        raise ModelResponseError(f"the answer is no {self.name}: {brief(why)}{cut}")
 
 
 def structure_of(type_: Any) -> Structure:
@@ -78,38 +97,3 @@ def structure_of(type_: Any) -> Structure:
 @lru_cache(maxsize=256)
 def _known(type_: Any) -> Structure:
     return Structure(type_)
-
-
-class _LooseError(Exception):
-    """A schema that cannot be strict."""
-
-
-def _strict(schema: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        made: dict[str, Any] = _closed(schema)
-    except _LooseError:
-        return None
-    return made
-
-
-def _closed(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_closed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return {"$ref": schema["$ref"]}  # nothing may stand beside it
-    made: dict[str, Any] = {}
-    for name, value in schema.items():
-        if name in ("properties", "$defs"):
-            made[name] = {key: _closed(part) for key, part in value.items()}
-        elif name == "oneOf":
-            made["anyOf"] = _closed(value)
-        elif name not in ("default", "discriminator"):
-            made[name] = value if name in ("const", "enum", "examples") else _closed(value)
-    if made.get("type") == "object":
-        if "properties" not in made or made.get("additionalProperties"):
-            raise _LooseError
-        made["additionalProperties"] = False
-        made["required"] = list(made["properties"])
-    return made

@@ -10,6 +10,7 @@ import orjson
 from ...errors import MissingKeyError, ModelError, ModelRequestError, ModelResponseError, ModelStatusError
 from ...toolcall import ToolCall
 from ..messages import Reply
+from ..schema import noted_for_anthropic
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
 from .base import Question, refuse_ours
@@ -200,7 +201,7 @@ def _choice(value: Any) -> Any:
 def _format(head: dict[str, Any], value: Any) -> None:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "json_schema":
-        form = {"type": "json_schema", "schema": value["json_schema"]["schema"]}
+        form = {"type": "json_schema", "schema": noted_for_anthropic(value["json_schema"]["schema"])}
         head["output_config"] = {**head.get("output_config", {}), "format": form}
     elif kind != "text":
         raise ModelRequestError(f"Anthropic's messages have no response_format {kind!r}; give a JSON schema instead")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AnthropicDesk", "Desk", "Form", "OpenAIDesk", "Progress"]
 
+_OURS = {"made_by": "hotloop"}
+"""Marks the batches whose input was uploaded for them alone, and may go with them."""
+
 
 class Form(NamedTuple):
     """One HTTP request."""
@@ -34,12 +37,14 @@ class Progress(NamedTuple):
     Attributes:
         done: whether it has ended.
         results: the requests that give its results, where it has.
+        after: the requests that clear up, once its results are taken.
         why: what is to be said of requests without a result.
     """
 
     done: bool
     results: tuple[Form, ...] = ()
     why: str = ""
+    after: tuple[Form, ...] = ()
 
 
 class Desk(Protocol):
@@ -103,7 +108,7 @@ class OpenAIDesk:
     def create(self, lines: Sequence[bytes], uploaded: Any) -> Form:  # noqa: ARG002
         """Return the start of the batch."""
         batch = {"input_file_id": _identity(uploaded), "endpoint": self._path, "completion_window": "24h"}
-        return Form("POST", self._batches, orjson.dumps(batch))
+        return Form("POST", self._batches, orjson.dumps({**batch, "metadata": _OURS}))
 
     def ask(self, batch: str) -> Form:
         """Return the question how far it is."""
@@ -119,7 +124,9 @@ class OpenAIDesk:
         detail = "; ".join(str(error.get("message")) for error in errors[:3])
         why = f"the batch {batch} ended without an answer to this request ({status}{': ' if detail else ''}"
         results = tuple(Form("GET", _below(self._files, f"{file}/content")) for file in files)
-        return Progress(True, results, f"{why}{brief(detail, self._secrets)})")
+        ours = said.get("metadata") == _OURS and isinstance(said.get("input_file_id"), str)
+        after = (Form("DELETE", _below(self._files, said["input_file_id"])),) if ours else ()
+        return Progress(True, results, f"{why}{brief(detail, self._secrets)})", after)
 
     def results(self, raw: bytes) -> Iterator[tuple[str, bytes | ModelError]]:
         """Yield what the lines of a file of results say."""
