@@ -109,9 +109,10 @@ unsafe extern "C" fn get(
             .look_up(&key, |value| value.clone_ref(py).into_ptr());
         match found {
             Lookup::Live(value) => return value,
-            // Attached a second time, so that PyO3 knows of it and drops at once.
             Lookup::Expired => {
-                Python::attach(|_| cache.get().core.drop_expired(&key, &mut Dropped::new()));
+                let mut dropped = Dropped::new();
+                cache.get().core.drop_expired(&key, &mut dropped);
+                release(dropped);
             }
             Lookup::Missing => {}
         }
@@ -141,10 +142,24 @@ unsafe extern "C" fn put(
         };
         let cache = Borrowed::from_ptr(py, cache).cast_unchecked::<HotCache>();
         let value = Borrowed::from_ptr(py, value).to_owned().unbind();
-        // Attached a second time, so that PyO3 knows of it and drops at once.
         let HotCache { core, ttl } = cache.get();
-        Python::attach(|_| core.put(&key, value, *ttl, size, &mut Dropped::new()));
+        let mut dropped = Dropped::new();
+        core.put(&key, value, *ttl, size, &mut dropped);
+        release(dropped);
         ffi::Py_NewRef(ffi::Py_None())
+    }
+}
+
+/// Lets go of what has left a cache, without asking `PyO3` whether this thread is attached: it does not know.
+///
+/// # Safety
+///
+/// This thread is attached.
+#[inline]
+unsafe fn release(dropped: Dropped<Py<PyAny>>) {
+    for value in dropped {
+        // SAFETY: the reference was the cache's own.
+        unsafe { ffi::Py_DECREF(value.into_ptr()) };
     }
 }
 

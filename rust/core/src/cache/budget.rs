@@ -43,7 +43,10 @@ impl Budget {
     /// Takes or gives back what an entry grows or shrinks by, or says that there is no room.
     #[must_use]
     pub(super) fn resize(&self, old: u64, new: u64) -> bool {
-        if new <= old {
+        if new == old {
+            return true;
+        }
+        if new < old {
             self.bytes.fetch_sub(old - new, Ordering::Relaxed);
             return true;
         }

@@ -5,10 +5,10 @@
 //! Optimization using Miniature Simulations, USENIX ATC 2017).
 
 use super::{
-    index::{Index, NONE},
-    list::{Links, Node, at},
+    list::{Links, Node},
     segments::Segments,
     sketch::Sketch,
+    slots::{NONE, Slots},
 };
 
 /// Shares of the window, in thousandths.
@@ -29,6 +29,16 @@ struct Ghost {
     queue: u8,
 }
 
+impl Ghost {
+    fn new(hash: u64) -> Self {
+        Self {
+            hash,
+            links: Links::NONE,
+            queue: 0,
+        }
+    }
+}
+
 impl Node for Ghost {
     fn links(&mut self) -> &mut Links {
         &mut self.links
@@ -45,45 +55,37 @@ impl Node for Ghost {
 
 #[derive(Debug, Default)]
 struct Shadow {
-    ghosts: Vec<Ghost>,
-    index: Index,
+    ghosts: Slots<Ghost>,
     segments: Segments,
     hits: f32,
 }
 
 impl Shadow {
     fn request(&mut self, hash: u64, entries: usize, window: usize, sketch: &Sketch) {
-        let found = self.index.find(hash, |slot| {
-            self.ghosts
-                .get(slot as usize)
-                .is_some_and(|ghost| ghost.hash == hash)
-        });
+        let found = self.ghosts.find(hash, |ghost| ghost.hash == hash);
         if found != NONE {
             self.hits += 1.0;
-            self.segments.touch(&mut self.ghosts, found);
+            self.segments.touch(&mut self.ghosts.nodes, found);
             return;
         }
-        let ghost = Ghost {
-            hash,
-            links: Links::NONE,
-            queue: 0,
-        };
-        let slot = if self.ghosts.len() < entries {
-            self.ghosts.push(ghost);
-            u32::try_from(self.ghosts.len() - 1).unwrap_or(NONE)
-        } else {
-            let slot = self
-                .segments
-                .victim(&mut self.ghosts, window, |ghost| sketch.count(ghost.hash));
-            self.segments.remove(&mut self.ghosts, slot);
-            if let Some(place) = at(&mut self.ghosts, slot) {
-                self.index.remove(place.hash, slot);
-                *place = ghost;
+        if self.ghosts.used() < entries {
+            let moved = self
+                .ghosts
+                .room(entries, |ghost| ghost.hash, || Ghost::new(0));
+            if let Some(moved) = moved {
+                self.segments.follow(&moved);
             }
-            slot
-        };
-        self.index.insert(hash, slot, entries);
-        self.segments.add(&mut self.ghosts, slot);
+        } else {
+            let nodes = &mut self.ghosts.nodes;
+            let count = |ghost: &Ghost| sketch.count(ghost.hash);
+            let victim = self.segments.victim(nodes, window, count);
+            self.segments.remove(nodes, victim);
+            if let Some(&Ghost { hash, .. }) = nodes.get(victim as usize) {
+                self.ghosts.free(hash, victim);
+            }
+        }
+        let slot = self.ghosts.insert(hash, Ghost::new(hash));
+        self.segments.add(&mut self.ghosts.nodes, slot);
     }
 }
 

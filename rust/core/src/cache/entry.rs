@@ -63,6 +63,19 @@ impl<V> Entry<V> {
         }
     }
 
+    /// A slot without an entry.
+    pub(super) fn free() -> Self {
+        Self {
+            words: [0; 4],
+            value: None,
+            links: Links::NONE,
+            expires: U48([0; 3]),
+            size: U48([0; 3]),
+            kind: Kind::Digest,
+            queue: 0,
+        }
+    }
+
     pub(super) fn key(&self) -> Key {
         Key {
             words: self.words,

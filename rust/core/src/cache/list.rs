@@ -1,6 +1,6 @@
 //! Queues of slots, linked through what stands in the slots.
 
-use super::index::NONE;
+use super::slots::NONE;
 
 /// Neighbours in a queue.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,18 @@ impl Links {
         newer: NONE,
         older: NONE,
     };
+}
+
+impl Links {
+    /// Changes to the new slots of what has moved.
+    pub(super) fn follow(&mut self, moved: &[u32]) {
+        follow(&mut self.newer, moved);
+        follow(&mut self.older, moved);
+    }
+}
+
+fn follow(slot: &mut u32, moved: &[u32]) {
+    *slot = moved.get(*slot as usize).copied().unwrap_or(NONE);
 }
 
 /// What can stand in a queue of the policy.
@@ -50,6 +62,12 @@ impl List {
     /// The slot at the old end, or [`NONE`].
     pub(super) fn oldest(&self) -> u32 {
         self.oldest
+    }
+
+    /// Changes to the new slots of what has moved; the links of the nodes have.
+    pub(super) fn follow(&mut self, moved: &[u32]) {
+        follow(&mut self.newest, moved);
+        follow(&mut self.oldest, moved);
     }
 
     /// Puts a slot that is in no queue at the new end.

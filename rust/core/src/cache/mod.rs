@@ -8,13 +8,13 @@ mod budget;
 mod clock;
 mod duel;
 mod entry;
-mod index;
 mod key;
 mod list;
 mod policy;
 mod recent;
 mod segments;
 mod sketch;
+mod slots;
 mod stats;
 pub mod sync;
 mod table;
@@ -193,6 +193,7 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             return Lookup::Missing;
         };
         let table = shard.table.read();
+        table.near(hash, S::fetch);
         let found = table.get(hash, key, || self.clock.now());
         if let Found::Live(slot, value) = found {
             shard.hits.push::<S>(slot);
@@ -245,7 +246,7 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             return;
         }
         let mut new = Some(New {
-            key: *key,
+            key,
             hash,
             value,
             expires: ttl.from(now),

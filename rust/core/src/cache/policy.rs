@@ -36,11 +36,16 @@ impl Policy {
         self.request(hash);
     }
 
+    /// Changes to the new slots of what has moved.
+    pub(super) fn follow(&mut self, moved: &[u32]) {
+        self.segments.follow(moved);
+    }
+
     pub(super) fn removed<N: Node>(&mut self, slots: &mut [N], slot: u32) {
         self.segments.remove(slots, slot);
     }
 
-    /// The slot to evict, which stays where it is; [`super::index::NONE`] where there is none.
+    /// The slot to evict, which stays where it is; [`super::slots::NONE`] where there is none.
     pub(super) fn victim<N: Node>(&mut self, slots: &mut [N], hash: impl Fn(&N) -> u64) -> u32 {
         self.duel.evicts(self.segments.len());
         let sketch = &self.sketch;

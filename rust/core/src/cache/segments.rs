@@ -4,8 +4,8 @@
 //! With the window at a hundredth this is nearly LFU; with all of the cache it is LRU.
 
 use super::{
-    index::NONE,
     list::{List, Node, at},
+    slots::NONE,
 };
 
 const WINDOW: u8 = 0;
@@ -34,6 +34,13 @@ impl Segments {
 
     pub(super) fn len(&self) -> usize {
         self.window.len() + self.probation.len() + self.protected.len()
+    }
+
+    /// Changes to the new slots of what has moved.
+    pub(super) fn follow(&mut self, moved: &[u32]) {
+        for list in [&mut self.window, &mut self.probation, &mut self.protected] {
+            list.follow(moved);
+        }
     }
 
     /// Takes in a slot that is new.
@@ -108,7 +115,8 @@ impl Segments {
         }
         let count = |slot: u32| slots.get(slot as usize).map_or(0, &frequency);
         // Ageing alone makes equals differ by one: without the margin, a loop would wash through the cache.
-        if count(candidate) > count(victim) + 1 {
+        let asked = count(candidate);
+        if asked > 1 && asked > count(victim) + 1 {
             self.shift(slots, candidate, PROBATION);
             return victim;
         }

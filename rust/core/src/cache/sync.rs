@@ -12,6 +12,10 @@ pub trait Sharing {
 
     /// Adds one and returns what there was before.
     fn count(counter: &AtomicU64) -> u64;
+
+    /// Asks the processor to bring near what will be read soon. It changes nothing else, so it may do nothing.
+    #[inline]
+    fn fetch<T>(_soon: &T) {}
 }
 
 /// For any number of threads that run at once.

@@ -1,23 +1,23 @@
-//! The entries of one shard and the index to them; what holds the lock works here.
+//! The entries of one shard; what holds the lock works here.
 
 use super::{
     Dropped, Key,
     budget::Budget,
     clock::Millis,
     entry::Entry,
-    index::{Index, NONE},
     key::KeyHasher,
     list::at,
     policy::Policy,
     recent::Recent,
+    slots::{NONE, Slots},
 };
 
 /// Slots that a change looks at while some entry's time is over.
 const SWEEP: usize = 4;
 
 /// A key and value on their way into a table.
-pub(super) struct New<V> {
-    pub(super) key: Key,
+pub(super) struct New<'a, V> {
+    pub(super) key: &'a Key,
     pub(super) hash: u64,
     pub(super) value: V,
     pub(super) expires: Millis,
@@ -34,9 +34,7 @@ pub(super) enum Found<'a, V> {
 
 #[derive(Debug)]
 pub(super) struct Table<V> {
-    slots: Vec<Entry<V>>,
-    free: Vec<u32>,
-    index: Index,
+    slots: Slots<Entry<V>>,
     policy: Policy,
     hasher: KeyHasher,
     /// How many hits the policy was told of, or can no longer be.
@@ -55,9 +53,7 @@ pub(super) struct Table<V> {
 impl<V> Table<V> {
     pub(super) fn new(most: usize, hasher: KeyHasher) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            index: Index::default(),
+            slots: Slots::default(),
             policy: Policy::new(most),
             hasher,
             hits_seen: 0,
@@ -72,18 +68,20 @@ impl<V> Table<V> {
 
     #[inline]
     fn find(&self, hash: u64, key: &Key) -> u32 {
-        self.index.find(hash, |slot| {
-            self.slots
-                .get(slot as usize)
-                .is_some_and(|entry| entry.has(key))
-        })
+        self.slots.find(hash, |entry| entry.has(key))
+    }
+
+    /// Shows the entries among which the one with this hash usually is.
+    #[inline]
+    pub(super) fn near(&self, hash: u64, show: impl Fn(&Entry<V>)) {
+        self.slots.near(hash, show);
     }
 
     /// Looks a key up.
     #[inline]
     pub(super) fn get(&self, hash: u64, key: &Key, now: impl FnOnce() -> Millis) -> Found<'_, V> {
         let slot = self.find(hash, key);
-        let Some(entry) = self.slots.get(slot as usize) else {
+        let Some(entry) = self.slots.nodes.get(slot as usize) else {
             return Found::Nothing;
         };
         let expires = entry.expires();
@@ -101,11 +99,12 @@ impl<V> Table<V> {
         for slot in recent.since(self.hits_seen) {
             if let Some(entry) = self
                 .slots
+                .nodes
                 .get(slot as usize)
                 .filter(|entry| entry.value.is_some())
             {
                 let hash = self.hasher.hash(&entry.key());
-                self.policy.touched(&mut self.slots, slot, hash);
+                self.policy.touched(&mut self.slots.nodes, slot, hash);
             }
         }
         self.hits_seen = recent.count();
@@ -114,19 +113,19 @@ impl<V> Table<V> {
     /// Stores an entry in the place of an older one, or beside the others where there is room.
     ///
     /// Gives it back where there is no room and nothing here to evict.
-    pub(super) fn put(
+    pub(super) fn put<'a>(
         &mut self,
-        new: New<V>,
+        new: New<'a, V>,
         now: Millis,
         budget: &Budget,
         dropped: &mut Dropped<V>,
-    ) -> Option<New<V>> {
+    ) -> Option<New<'a, V>> {
         self.sweep(now, budget, dropped);
-        let slot = self.find(new.hash, &new.key);
-        if let Some(entry) = at(&mut self.slots, slot) {
+        let slot = self.find(new.hash, new.key);
+        if let Some(entry) = at(&mut self.slots.nodes, slot) {
             if now < entry.expires() && budget.resize(entry.size(), new.size) {
                 dropped.extend(entry.replace(new.value, new.expires, new.size));
-                self.policy.touched(&mut self.slots, slot, new.hash);
+                self.policy.touched(&mut self.slots.nodes, slot, new.hash);
                 self.expires_at(new.expires);
                 return None;
             }
@@ -135,7 +134,7 @@ impl<V> Table<V> {
         }
         while !budget.take(new.size) {
             let victim = self.victim();
-            let Some(entry) = at(&mut self.slots, victim) else {
+            let Some(entry) = at(&mut self.slots.nodes, victim) else {
                 return Some(new);
             };
             self.evictions += 1;
@@ -150,19 +149,18 @@ impl<V> Table<V> {
         None
     }
 
-    fn add(&mut self, new: New<V>) {
-        let entry = Entry::new(&new.key, new.value, new.expires, new.size);
-        let slot = if let Some(slot) = self.free.pop() {
-            if let Some(free) = at(&mut self.slots, slot) {
-                *free = entry;
-            }
-            slot
-        } else {
-            self.slots.push(entry);
-            u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
-        };
-        self.index.insert(new.hash, slot, self.most);
-        self.policy.added(&mut self.slots, slot, new.hash);
+    fn add(&mut self, new: New<'_, V>) {
+        let hasher = &self.hasher;
+        let moved = self
+            .slots
+            .room(self.most, |entry| hasher.hash(&entry.key()), Entry::free);
+        if let Some(moved) = moved {
+            self.policy.follow(&moved);
+            self.sweep_anew();
+        }
+        let entry = Entry::new(new.key, new.value, new.expires, new.size);
+        let slot = self.slots.insert(new.hash, entry);
+        self.policy.added(&mut self.slots.nodes, slot, new.hash);
         self.expires_at(new.expires);
     }
 
@@ -173,7 +171,7 @@ impl<V> Table<V> {
 
     /// Takes an entry out and gives its room back.
     fn take(&mut self, slot: u32, budget: &Budget, dropped: &mut Dropped<V>) {
-        if let Some(entry) = at(&mut self.slots, slot) {
+        if let Some(entry) = at(&mut self.slots.nodes, slot) {
             budget.give(entry.size());
             self.unlink(slot, dropped);
         }
@@ -181,21 +179,22 @@ impl<V> Table<V> {
 
     /// Takes an entry out whose room somebody else has.
     fn unlink(&mut self, slot: u32, dropped: &mut Dropped<V>) {
-        let Some(entry) = at(&mut self.slots, slot) else {
+        let Some(entry) = at(&mut self.slots.nodes, slot) else {
             return;
         };
-        dropped.extend(entry.value.take());
+        if let Some(value) = entry.value.take() {
+            dropped.push(value);
+        }
         let hash = self.hasher.hash(&entry.key());
-        self.index.remove(hash, slot);
-        self.policy.removed(&mut self.slots, slot);
-        self.free.push(slot);
+        self.policy.removed(&mut self.slots.nodes, slot);
+        self.slots.free(hash, slot);
     }
 
     /// The slot of the entry that matters least, or [`NONE`].
     fn victim(&mut self) -> u32 {
         let hasher = &self.hasher;
         self.policy
-            .victim(&mut self.slots, |entry| hasher.hash(&entry.key()))
+            .victim(&mut self.slots.nodes, |entry| hasher.hash(&entry.key()))
     }
 
     /// Drops the entry that matters least; false where there is none.
@@ -219,7 +218,7 @@ impl<V> Table<V> {
         dropped: &mut Dropped<V>,
     ) -> bool {
         let slot = self.find(hash, key);
-        let Some(entry) = at(&mut self.slots, slot) else {
+        let Some(entry) = at(&mut self.slots.nodes, slot) else {
             return false;
         };
         let live = now < entry.expires();
@@ -228,16 +227,21 @@ impl<V> Table<V> {
         live
     }
 
+    /// Begins the sweep at the first slot. What the last one has passed cannot be told any more.
+    fn sweep_anew(&mut self) {
+        self.swept_expiry = Millis::MAX;
+        self.sweep_at = 0;
+    }
+
     /// Looks for expired entries in the next few slots.
     fn sweep(&mut self, now: Millis, budget: &Budget, dropped: &mut Dropped<V>) {
         if now < self.next_expiry {
             return;
         }
         for _ in 0..SWEEP {
-            let Some(entry) = self.slots.get(self.sweep_at) else {
+            let Some(entry) = self.slots.nodes.get(self.sweep_at) else {
                 self.next_expiry = self.swept_expiry;
-                self.swept_expiry = Millis::MAX;
-                self.sweep_at = 0;
+                self.sweep_anew();
                 return;
             };
             if entry.value.is_some() {
@@ -271,7 +275,7 @@ impl<V> Table<V> {
 
     /// Takes everything out.
     pub(super) fn clear(&mut self, budget: &Budget, dropped: &mut Dropped<V>) {
-        for entry in &mut self.slots {
+        for entry in &mut self.slots.nodes {
             if let Some(value) = entry.value.take() {
                 budget.give(entry.size());
                 dropped.push(value);
@@ -295,6 +299,7 @@ impl<V> Table<V> {
     /// Shows every value, expired or not, until there is an error.
     pub(super) fn try_for_each<E>(&self, show: impl FnMut(&V) -> Result<(), E>) -> Result<(), E> {
         self.slots
+            .nodes
             .iter()
             .filter_map(|entry| entry.value.as_ref())
             .try_for_each(show)
