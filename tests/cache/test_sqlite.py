@@ -246,3 +246,35 @@ async def test_its_records_can_be_read_one_after_another(cache):
     await cache.put(key(999), Record(b"gone", 0.0), ttl=-1.0)
     found = [(k, record.payload, record.namespace, record.meta) async for k, record in cache.records()]
     assert found == [(key(n), b"%d" % n, "n", {"a": "b"}) for n in range(150)]
+
+
+_FORKED = """
+import asyncio, os, signal, sys
+from hotloop.cache.base import Record
+from hotloop.cache.sqlite import SqliteCache
+
+cache = SqliteCache(sys.argv[1])
+asyncio.run(cache.put(b"1" * 32, Record(b"of the parent", 0.0)))
+if not (child := os.fork()):
+    signal.alarm(20)  # one that hangs ends so
+    assert asyncio.run(cache.get(b"1" * 32)).record.payload == b"of the parent"
+    asyncio.run(cache.put(b"2" * 32, Record(b"of the child", 0.0)))
+    asyncio.run(cache.aclose())
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert asyncio.run(cache.get(b"2" * 32)).record.payload == b"of the child"
+asyncio.run(cache.check())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_goes_on_with_a_connection_of_its_own(tmp_path):
+    subprocess.run([sys.executable, "-W", "ignore", "-c", _FORKED, str(tmp_path / "c.db")], check=True, timeout=60)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of another kind")
+async def test_nobody_else_may_read_the_file(cache):
+    await cache.put(key(1), Record(b"private", 0.0))
+    files = list(cache.path.parent.iterdir())
+    assert {cache.path.name, f"{cache.path.name}-wal"} <= {file.name for file in files}
+    assert all(not file.stat().st_mode & 0o077 for file in files)

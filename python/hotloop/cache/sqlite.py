@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
@@ -29,6 +31,8 @@ _TOUCH_AFTER = 3600.0  # seconds; a hit refreshes the time of use at most this o
 _PATIENCE = 5  # seconds that opening and clearing wait for another process's lock
 _REMEDY = "Delete it, with the files beside it that end in -wal and -shm: it holds nothing but stored answers."
 _KEEP_SHARE = 0.9  # a full file is emptied to this share, so that not every write must evict
+
+_INHERITED: list[sqlite3.Connection] = []  # from before a fork; SQLite allows neither their use nor their end
 
 _SCHEMA = """
 CREATE TABLE records (
@@ -95,6 +99,7 @@ class SqliteCache:
         self._hits = self._misses = self._writes = self._errors = 0
         self._db = _open(self.path, timeout)
         self._thread = ThreadPoolExecutor(1, "hotloop-sqlite")
+        self._pid, self._forking, self._closed = os.getpid(), Lock(), False
 
     async def get(self, key: bytes) -> Hit | None:
         """Return the live record under `key`, or None; a file that cannot be read counts an error and is a miss."""
@@ -147,13 +152,16 @@ class SqliteCache:
     def stats(self) -> tuple[TierStats, ...]:
         """Return the counters of this tier, and what the file holds for all its users."""
         try:
-            entries, size = self._thread.submit(lambda: self._db.execute("SELECT * FROM total").fetchone()).result()
-        except (sqlite3.Error, RuntimeError):  # a locked file, or a closed tier
+            entries, size = self._worker().submit(lambda: self._db.execute("SELECT * FROM total").fetchone()).result()
+        except (CacheError, sqlite3.Error, RuntimeError):  # a locked file, or a closed tier
             entries = size = None
         return (TierStats("sqlite", self._hits, self._misses, self._writes, self._errors, entries, size),)
 
     async def aclose(self) -> None:
         """Finish what is being written and close the file."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
         with contextlib.suppress(RuntimeError):  # closed before
             await asyncio.wrap_future(self._thread.submit(self._db.close))
         self._thread.shutdown(wait=False)
@@ -243,9 +251,20 @@ class SqliteCache:
 
     # -- from the event loop -------------------------------------------------------------------------------------
 
+    def _worker(self) -> ThreadPoolExecutor:
+        """Return the tier's thread; in a forked process a new one, with a connection of its own."""
+        if self._pid != os.getpid() and not self._closed:
+            with self._forking:
+                if self._pid != os.getpid():
+                    _INHERITED.append(self._db)
+                    self._db = _open(self.path, self._timeout)
+                    self._thread = ThreadPoolExecutor(1, "hotloop-sqlite")
+                    self._pid = os.getpid()
+        return self._thread
+
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._worker(), work)
         except RuntimeError as error:
             raise CacheError(f"{self.path}: the tier is closed") from error
         except sqlite3.Error as error:
@@ -276,6 +295,7 @@ class SqliteCache:
 def _open(path: Path, timeout: float) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # answers are their owner's alone
         db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise CacheError(f"the cache file {path} cannot be opened: {error}") from error
