@@ -80,6 +80,17 @@ def test_what_says_that_it_is_no_matter_of_chance(fields, deterministic):
         ({"web_search_options": {"search_context_size": "low"}}, False),
         ({"web_search_options": {}}, False),
         ({"prompt": {"id": "p"}}, False),
+        ({"previous_response_id": "resp_1"}, False),
+        ({"store": True}, False),
+        ({"store": False}, True),
+        ({"plugins": [{"id": "web"}]}, False),
+        ({"search_parameters": {"mode": "auto"}}, False),
+        ({"tools": [{"google_search": {}}]}, False),
+        ({"tools": [{"function": {"name": "f"}}]}, True),
+        ({"tools": [7]}, False),
+        ({"model": "openai/gpt-4o:online"}, False),
+        ({"model": "gpt-4o-search-preview"}, False),
+        ({"model": "gpt-4o"}, True),
     ],
 )
 def test_what_lets_the_provider_act(fields, pure):

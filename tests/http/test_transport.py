@@ -313,6 +313,18 @@ def test_a_body_that_comes_piece_by_piece_passes_untouched(kind):
         assert "x-hotloop-ttl" not in server.requests[0].headers
 
 
+def test_a_request_that_was_redirected_is_stored_as_any_other(kind):
+    def moved(seen):
+        return whole(b"", "307 Temporary Redirect", location=CHAT) if seen.path == "/old" + CHAT else counted(seen)
+
+    with Faulty(moved) as server, Caller(kind) as hot:
+        hot.client.follow_redirects = True
+        got = [hot.post(server.root + "/old" + CHAT, ask("chat")) for _ in range(2)]
+        assert [one.hotloop["cache"] for one in got] == ["miss", "hit"]
+        assert [one.path for one in server.requests] == ["/old" + CHAT, CHAT, "/old" + CHAT]
+        assert server.requests[1].body == ask("chat")
+
+
 # -- retries
 
 
