@@ -80,6 +80,15 @@ def test_a_busy_scope_uses_all_of_its_quota():
     assert start == pytest.approx(540.0)  # 60 at once, then one a second
 
 
+def test_a_quota_that_is_not_known_holds_nothing_back():
+    quota = Quota(Limits())
+    grant = quota.reserve(0.0, Amounts(1, 500, 400, 100))
+    quota.correct(0.0, grant, Report(limits=(60.0, None, None, None), remaining=(59.0, None, None, None)), 0.0)
+    for _ in range(10):
+        assert quota.ready(1.0, Amounts(1, 500, 400, 100))
+        assert quota.reserve(1.0, Amounts(1, 500, 400, 100)).wait == 0
+
+
 def test_the_scarcest_of_several_quotas_decides():
     limits = Limits(requests_per_minute=6000, input_tokens_per_minute=60_000, output_tokens_per_minute=600, slack=0.0)
     quota = Quota(limits)

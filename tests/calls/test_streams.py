@@ -118,6 +118,71 @@ async def test_lazy_work_fetches_a_chunk_when_a_reader_waits_for_it():
     assert (await path.run(call(Work(), mode="only"))).value == "ab."
 
 
+async def test_a_stream_too_long_to_store_comes_in_no_faster_than_it_is_read():
+    fetched = alive = most = opened = 0
+
+    class Piece(bytes):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    @asynccontextmanager
+    async def enter():
+        async def chunks():
+            nonlocal fetched, alive, most
+            for number in range(64):
+                fetched, alive = fetched + 1, alive + 1
+                most = max(most, alive)
+                yield Piece(bytes([number]) * (1 << 20))
+                await asyncio.sleep(0)
+
+        nonlocal opened
+        opened += 1
+        yield Opened(chunks())
+
+    path = CallPath(cache=(shelf := Shelf()))
+    one = StreamCall("llm", "m", KEY, enter, lambda payload, _: len(payload) == 64 << 20, prompt=True)
+    async with path.stream(one) as outcome:
+        await turns(200)
+        assert fetched <= 17
+        async with path.stream(one) as late:
+            assert (late.cache, opened) == ("miss", 2)  # there is nothing to join any more
+        del late
+        most = 0
+        assert [piece[0] async for piece in outcome.chunks] == list(range(64))
+    assert most <= 20
+    assert not shelf.records
+
+
+async def test_an_answer_in_one_piece_wakes_its_readers_when_all_of_it_is_there():
+    gate = asyncio.Event()
+
+    @asynccontextmanager
+    async def enter():
+        async def chunks():
+            yield b"a"
+            await gate.wait()
+            yield b"."
+
+        yield Opened(chunks(), brief=True)
+
+    path = CallPath(cache=Shelf())
+    one = StreamCall("llm", "m", KEY, enter, lambda payload, _: payload == b"a.", prompt=True)
+
+    async def whole() -> list[bytes]:
+        async with path.stream(one) as outcome:
+            return [chunk async for chunk in outcome.chunks]
+
+    first = asyncio.create_task(whole())
+    await turns(20)
+    late = asyncio.create_task(whole())
+    await turns(20)
+    assert not first.done()
+    gate.set()
+    assert await first == await late == [b"a", b"."]
+    assert (await path.run(call(Work(), mode="only"))).value == "a."
+
+
 async def test_calls_that_run_under_other_terms_do_not_join():
     source = Source(b".", gated=True)
     path = CallPath()

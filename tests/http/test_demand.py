@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hotloop.calls import Breaking, Limits, Retry
-from hotloop.http.tokens import Tokens, tokens_of
+from hotloop.http.tokens import Tokens, Watch, tokens_of
 from support.bodies import PATHS, STREAMING, answer, ask, events
 from support.callers import KINDS, Caller
 from support.faults import RESET, Faulty, chunked, head, whole
@@ -118,6 +118,24 @@ def test_tokens_are_read_as_each_provider_counts_them():
         assert tokens_of(raw, {}, None) == Tokens(100, 20, 30)
         assert tokens_of(gzip.compress(raw), {"content-encoding": "gzip"}, None) == Tokens(100, 20, 30)
     assert tokens_of(json.dumps({"usage": {"prompt_tokens": 7, "total_tokens": 7}}).encode(), {}, None) == (7, 0, 0)
+
+
+def test_an_answer_that_is_too_long_to_be_kept_counts_as_estimated():
+    said = []
+
+    class Heard:
+        def settle(self, *tokens):
+            said.append(tokens)
+
+    usage = b'data: {"usage": {"prompt_tokens": 1, "completion_tokens": 2}}\n\n'
+    for filler in (b"", bytes(1 << 20)):
+        watch = Watch(Heard(), {"content-type": "text/event-stream"}, lambda payload, _: payload)
+        for _ in range(20):
+            watch.see(filler)
+        watch.see(usage)
+        watch.end()
+    assert said == [(1, 2, 0)]
+    assert not watch._chunks
 
 
 def test_tokens_of_a_stream_may_come_in_parts():

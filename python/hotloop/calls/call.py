@@ -86,12 +86,14 @@ class Opened(NamedTuple):
         head: what only those get who read while it comes in; never stored.
         lazy: whether each chunk is fetched only when a reader waits for it, for work that cannot be stopped in the
             middle of one.
+        brief: whether readers are to be woken once, when all of it is there, because that is soon.
     """
 
     chunks: AsyncIterator[bytes]
     meta: Mapping[str, str] = {}
     head: Any = None
     lazy: bool = False
+    brief: bool = False
 
 
 @dataclass(slots=True)  # as Call

@@ -246,8 +246,8 @@ class CallPath:
         loop = asyncio.get_running_loop()
         place = self._place(call, self._tapes, call.share) if self._shares(call) else None
         tape = self._tapes.get(place) if place is not None else None
-        joined = tape is not None
-        if tape is None:
+        joined = tape is not None and not tape.too_long
+        if tape is None or tape.too_long:
             tape = Tape(call)
             tape.task = loop.create_task(self._record(call, tape))
             if place is not None:
@@ -298,7 +298,7 @@ class CallPath:
                         await tape.wanted()
                     async for chunk in opened.chunks:
                         tape.append(chunk)
-                        if opened.lazy:
+                        if opened.lazy or tape.too_long:
                             await tape.wanted()
                 except Exception as error:  # noqa: BLE001 - the readers raise it
                     tape.end(error)  # what was given cannot be taken back: no other attempt
@@ -318,7 +318,7 @@ class CallPath:
 
     async def _keep(self, tape: Tape) -> bool:
         call, opened = tape.call, tape.opened
-        if opened is None or not self._caches(call):
+        if opened is None or tape.too_long or not self._caches(call):
             return False
         payload = b"".join(tape.chunks)
         try:

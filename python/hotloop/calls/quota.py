@@ -128,8 +128,10 @@ class Quota:
     def ready(self, now: float, amounts: Amounts) -> bool:
         """Whether `reserve` would give a grant without a wait."""
         self._look(now)
-        full = zip(self._buckets, amounts, strict=True)
-        return self.stamp <= now and all(bucket.level >= min(amount, bucket.top) for bucket, amount in full)
+        return self.stamp <= now and all(
+            not bucket.rate or bucket.level >= min(amount, bucket.top)
+            for bucket, amount in zip(self._buckets, amounts, strict=True)
+        )
 
     def reserve(self, now: float, amounts: Amounts) -> Grant:
         """Take `amounts` at the first time, from `now` on and after earlier reservations, at which they are there."""
@@ -174,9 +176,11 @@ class Quota:
         """
         self._look(now)
         limits, start = self._limits, self.stamp
-        if any(limit is not None for limit in report.limits):
-            for bucket, limit in zip(self._buckets, report.limits, strict=True):
-                bucket.learned = bucket.learned if limit is None else limit
+        news = False
+        for bucket, limit in zip(self._buckets, report.limits, strict=True):
+            if limit is not None and limit != bucket.learned:
+                bucket.learned, news = limit, True
+        if news:
             self._size()
         facts = zip(self._buckets, limits.quotas, report.remaining, grant.settled, strict=True)
         for bucket, quota, left, settled in facts:

@@ -18,6 +18,7 @@ __all__ = ["Flights", "Place", "Reader", "Tape", "abandon", "forget_closed"]
 
 T = TypeVar("T")
 
+_LONGEST = 16 << 20  # bytes of a stream that is stored, and that runs ahead of its readers
 Place = tuple[Any, ...]
 """What work is in flight, hashable: its event loop, then its name."""
 
@@ -97,6 +98,9 @@ async def abandon(task: asyncio.Task[Any]) -> None:
 class Tape:
     """The chunks of one stream while it comes in, for any number of readers: each gets all, in order.
 
+    One that grows too long is neither stored nor joined any more; it comes in no faster than it is read, and what its
+    only reader has read is forgotten.
+
     Args:
         call: as whose call the stream is stored.
     """
@@ -108,6 +112,7 @@ class Tape:
         self.stored: StreamOutcome | None = None
         self.chunks: list[bytes] = []
         self.readers = 0
+        self._size = 0
         self.ended = False
         self._error: BaseException | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -116,7 +121,8 @@ class Tape:
     def begin(self, opened: Opened) -> None:
         """Say that the stream is there, before any chunk."""
         self.opened = opened
-        self._wake()
+        if not opened.brief:
+            self._wake()
 
     def replay(self, stored: StreamOutcome) -> None:
         """Give the readers a stored stream instead."""
@@ -126,7 +132,9 @@ class Tape:
     def append(self, chunk: bytes) -> None:
         """Add a chunk and wake the readers."""
         self.chunks.append(chunk)
-        self._wake()
+        self._size += len(chunk)
+        if self.opened is None or not self.opened.brief:
+            self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
         """Close the tape; readers that reach the end see `error`, or the end of the stream when None."""
@@ -149,6 +157,11 @@ class Tape:
         return self.opened
 
     @property
+    def too_long(self) -> bool:
+        """Whether it has more bytes than are kept."""
+        return self._size > _LONGEST
+
+    @property
     def good(self) -> bool:
         """Whether the stream has ended, and not with an error."""
         return self.ended and self._error is None
@@ -168,7 +181,14 @@ class Tape:
             if self.ended:
                 raise StopAsyncIteration if self._error is None else self._failure()
             await self._change()
-        return self.chunks[position]
+        return self.take(position)
+
+    def take(self, position: int) -> bytes:
+        """Return the chunk at `position`, which is there."""
+        chunk = self.chunks[position]
+        if self.readers == 1 and self.too_long:
+            self.chunks[position] = b""
+        return chunk
 
     def _failure(self) -> BaseException:
         """What ended the stream, for one reader: a raised exception gathers what its raiser and catchers add to it."""
@@ -226,7 +246,7 @@ class Reader:
         if self._position == len(self._tape.chunks):
             return None
         self._position += 1
-        return self._tape.chunks[self._position - 1]
+        return self._tape.take(self._position - 1)
 
     @property
     def settled(self) -> bool:

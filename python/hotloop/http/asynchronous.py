@@ -204,7 +204,7 @@ class _Work:
         if demand.counts_tokens:
             self._watch = Watch(demand, meta, core.decoded)
         self._chunks = chunks = _watched(response.stream, self._watch)
-        return Opened(chunks, meta, response)
+        return Opened(chunks, meta, response, brief=core.brief(meta))
 
     async def __aexit__(self, *_: object) -> None:
         if self._watch is not None:

@@ -16,7 +16,7 @@ import orjson
 
 from .._core import request_key
 from ..cache import MemoryCache, open_cache
-from ..calls import Breaking, CallPath, Demand, Limits, Opened, Policy, Retry, StreamCall, StreamOutcome
+from ..calls import Breaking, CallPath, Demand, Limits, Mode, Opened, Policy, Retry, StreamCall, StreamOutcome
 from ..calls.headers import retry_after
 from ..config import Config
 from ..errors import CanonicalError, CircuitOpenError, HotloopError
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Core", "Plan", "RefusedError", "UnreachedError"]
 
-_LARGEST = 16 << 20  # bytes of an answer that is stored at most
 _CREDENTIALS = frozenset(
     {
         b"authorization",
@@ -167,10 +166,9 @@ class Core:
             request = self._without_ours(request)
         if request.method != "POST" or b"content-encoding" in headers:
             return Plan(request)
-        try:
-            body = request.content
-        except self.library.RequestNotRead:  # a body that comes piece by piece
+        if not isinstance(request.stream, self.library.ByteStream):  # a body that comes piece by piece
             return Plan(request)
+        body = request.read()  # at hand, also where the library has not looked, as after a redirect
         ask = ask_of(request.url.path, body)
         return Plan(request) if ask is None else Plan(request, self._call(request, headers, body, ask, wish))
 
@@ -185,6 +183,7 @@ class Core:
 
     def _call(self, request: Any, headers: dict[bytes, bytes], body: bytes, ask: Ask, wish: Wish) -> StreamCall:
         mode, namespace = wish.mode, self._namespace if wish.namespace is None else wish.namespace
+        pure = ask.pure
         asked = headers.get(b"cache-control", b"").lower()
         if b"only-if-cached" in asked:
             mode = "only"
@@ -195,7 +194,7 @@ class Core:
         tenant = tenant_of(request.headers.raw) if self._tenant is None else self._tenant
         key = None
         sampled = self._sampled if wish.sampled is None else wish.sampled
-        if self._keyed and mode != "bypass" and (ask.deterministic or sampled) and ask.pure:
+        if self._keyed and mode != "bypass" and (ask.deterministic or sampled) and pure:
             key = self._key(request, body, tenant, namespace)
         demand = self._demand(request, body, ask, tenant)
         retrying = b"x-stainless-retry-count" not in headers  # else the SDK above retries, or was told not to
@@ -206,19 +205,11 @@ class Core:
             str(ask.fields.get("model", "")),
             key,
             lambda: self._open(request, retrying, demand),
-            lambda payload, meta: (
-                len(payload) <= _LARGEST and whole(ask.endpoint, streamed, payload, meta, self.decoded)
-            ),
-            Policy(
-                mode=mode,
-                ttl=self._ttl if wish.ttl is None else wish.ttl,
-                namespace=namespace,
-                stale=wish.stale,
-                retry=retrying,
-            ),
+            lambda payload, meta: whole(ask.endpoint, streamed, payload, meta, self.decoded),
+            _policy(mode, self._ttl if wish.ttl is None else wish.ttl, namespace, wish.stale, retrying),
             fits=lambda meta: self._fits(meta, request, accepted),
             prompt=True,
-            repeatable=ask.pure,  # it computes an answer, which costs money and changes nothing
+            repeatable=pure,  # it computes an answer, which costs money and changes nothing
             share=(retrying, accepted, *request.extensions.get("timeout", {}).values()),
             demand=demand,
         )
@@ -249,6 +240,12 @@ class Core:
         if "vary" in meta:
             meta["varied"] = _varied(meta["vary"], request.headers)
         return meta
+
+    @staticmethod
+    def brief(meta: Mapping[str, str]) -> bool:
+        """Whether an answer with this meta comes in one piece, most likely with its head."""
+        length = meta.get("length", "")
+        return length.isdecimal() and len(length) < 6 and meta.get("content-type", "").startswith("application/json")
 
     @staticmethod
     def _fits(meta: Mapping[str, str], request: Any, accepted: str) -> bool:
@@ -353,6 +350,11 @@ class Core:
                 "hotloop": report(call, "bypass" if call.key is None and call.policy.mode != "only" else "miss")
             },
         )
+
+
+@lru_cache(64)
+def _policy(mode: Mode, ttl: float | None, namespace: str, stale: float | None, retry: bool) -> Policy:
+    return Policy(mode=mode, ttl=ttl, namespace=namespace, stale=stale, retry=retry)
 
 
 def report(call: StreamCall, cache: str, tier: str | None = None, age: float = 0.0) -> dict[str, Any]:

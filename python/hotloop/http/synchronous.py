@@ -199,7 +199,7 @@ class SyncBody:
         meta = self.core.meta(request, response)
         watch = Watch(demand, meta, self.core.decoded) if demand.counts_tokens else None
         try:
-            yield Opened(read(), meta, response, lazy=rest is not None)
+            yield Opened(read(), meta, response, lazy=rest is not None, brief=rest is None)
         finally:
             if watch is not None:
                 watch.end()

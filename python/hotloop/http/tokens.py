@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Tokens", "Watch", "tokens_of"]
 
 Decode = Callable[[bytes, str], bytes]
+_LONGEST = 16 << 20  # bytes of an answer that is looked at; a longer one counts as estimated
 
 
 class Tokens(NamedTuple):
@@ -35,17 +36,22 @@ class Watch:
         decode: undoes the content encodings that the standard library does not know.
     """
 
-    __slots__ = ("_chunks", "_decode", "_demand", "_meta")
+    __slots__ = ("_chunks", "_decode", "_demand", "_left", "_meta")
 
     def __init__(self, demand: Demand, meta: Mapping[str, str], decode: Decode) -> None:
         self._demand = demand
         self._meta = meta
         self._decode = decode
         self._chunks: list[bytes] = []
+        self._left = _LONGEST
 
     def see(self, chunk: bytes) -> None:
         """Take a chunk of the body."""
-        self._chunks.append(chunk)
+        self._left -= len(chunk)
+        if self._left >= 0:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
 
     def end(self) -> None:
         """Tell what was seen, where the answer says what it took; else it counts as estimated."""
