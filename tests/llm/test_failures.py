@@ -16,7 +16,6 @@ from hotloop.errors import (
     ModelStatusError,
     ModelTimeoutError,
 )
-from hotloop.llm.failures import retry_after
 from support.origin import Answer, Origin, completion, data, streamed
 
 pytestmark = pytest.mark.usefixtures("wire")
@@ -129,25 +128,6 @@ async def test_the_servers_wait_is_in_the_error(origin):
         with pytest.raises(ModelStatusError) as caught:
             await llm.chat(ASK)
     assert caught.value.retry_after > 1e6
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "2.5"}, 2.5),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0.0),
-        ({"retry-after": "-5"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "Thu, 99 Foo 1970 00:00:01 GMT"}, None),
-    ],
-)
-def test_retry_after(headers, seconds):
-    assert retry_after(headers, now=lambda: 10.0) == seconds
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from hotloop import Config, LLMClient
 from hotloop.calls import Retry
-from hotloop.errors import MissingExtraError, ModelConnectionError
+from hotloop.errors import MissingExtraError, ModelConnectionError, ModelStatusError
 from support.bodies import answer
 from support.faults import Faulty, whole
 from support.origin import Origin
@@ -70,6 +70,19 @@ async def test_a_certificate_must_be_known(secure, wire, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     async with client(url, wire) as llm:
         assert (await llm.chat(ASK)).text == "Hello"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("name", [b"x-ratelimit-limit-requests", b"retry-after", b"content-type"])
+async def test_a_header_that_is_no_text_is_not_there(wire, name):
+    (good,) = whole(answer("chat"))
+    odd = good.replace(b"\r\n", b"\r\n" + name + b": \xe9\xff\r\n", 1)
+    with Faulty([odd]) as server:
+        async with client(server.url, wire) as llm:
+            assert (await llm.chat(ASK)).text == "hello"
+            server.script([odd.replace(b"200 OK", b"429 Too Many Requests")])
+            with pytest.raises(ModelStatusError):
+                await llm.chat(ASK)
 
 
 @pytest.mark.parametrize("wire", WIRES)

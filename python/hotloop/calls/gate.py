@@ -9,11 +9,11 @@ from .breaker import Breakers, Breaking
 from .limiter import Limiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from .breaker import Breaker
     from .call import Clock
+    from .headers import Headers
     from .limiter import Slot
     from .limits import Demand, Limits
 
@@ -117,7 +117,7 @@ class Passage:
         """Take that the server could not be reached, or went away without an answer."""
         self._judge(False)
 
-    def observe(self, headers: Mapping[str, str], status: int) -> None:
+    def observe(self, headers: Headers, status: int) -> None:
         """Take what the head of the answer says."""
         self._judge(status < 500)
         self._slot.observe(headers, status)

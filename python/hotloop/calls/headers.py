@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .quota import Report
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["COME_LATER", "Headers", "read_report", "retry_after"]
 
-__all__ = ["COME_LATER", "read_report", "retry_after"]
+
+class Headers(Protocol):
+    """The headers of an answer; `get` finds names in lower case, and raises for none."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of `name`, or None."""
+
 
 _OPENAI = tuple(
     tuple(f"x-ratelimit-{what}-{kind}" if kind else "" for kind in ("requests", "tokens", "", ""))
@@ -33,7 +38,7 @@ COME_LATER = frozenset({429, 503, 529})
 _UNSAID = Report()
 
 
-def read_report(headers: Mapping[str, str], status: int, epoch: float) -> Report | None:
+def read_report(headers: Headers, status: int, epoch: float) -> Report | None:
     """Return what the head of an answer says of quotas, or None when it says nothing.
 
     Args:
@@ -56,7 +61,7 @@ def read_report(headers: Mapping[str, str], status: int, epoch: float) -> Report
     return Report(limits, remaining, retry_after(headers, epoch) if status in COME_LATER else None, status == 429)
 
 
-def retry_after(headers: Mapping[str, str], epoch: float) -> float | None:
+def retry_after(headers: Headers, epoch: float) -> float | None:
     """Return the seconds after which a server wants to be asked again (``retry-after-ms``, Retry-After), or None."""
     exact = _number(headers.get("retry-after-ms"))
     if exact is not None:

@@ -13,9 +13,10 @@ from .line import Line
 from .quota import NOTHING, Grant, Quota, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from .headers import Headers
     from .shared import SharedQuota
 
 __all__ = ["Limiter", "Slot"]
@@ -252,7 +253,7 @@ class Slot:
         """Say that nothing was sent, and nothing is to be counted."""
         self._counted = NOTHING
 
-    def observe(self, headers: Mapping[str, str], status: int) -> None:
+    def observe(self, headers: Headers, status: int) -> None:
         """Believe what the head of an answer says of quotas."""
         if self._account is None:
             return

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..config import Config
     from .gate import Passage
+    from .headers import Headers
 
 __all__ = ["Amounts", "Demand", "Limits"]
 
@@ -140,7 +141,7 @@ class Demand:
         if self.passage is not None:
             self.passage.fail()
 
-    def observe(self, headers: Mapping[str, str], status: int = 200) -> None:
+    def observe(self, headers: Headers, status: int = 200) -> None:
         """Report the head of the server's answer; `headers` finds names in lower case."""
         if self.passage is not None:
             self.passage.observe(headers, status)

@@ -94,7 +94,7 @@ class Attempt:
         headers = {**HEADERS, "accept": "text/event-stream", **provider.headers()}
         async with self._wire.stream(url, headers, body, self._timeout) as (answer, chunks):
             self._demand.observe(answer.headers, answer.status)
-            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            kind = (answer.headers.get("content-type") or "").partition(";")[0].strip().lower()
             if 200 <= answer.status < 300 and kind not in ("application/json", "text/html"):
                 yield Opened(chunks)
                 return

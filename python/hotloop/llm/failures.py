@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from email.utils import parsedate_to_datetime
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..calls.headers import retry_after
 from ..errors import ModelStatusError
 from .text import Secrets, brief
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from .providers import Provider
     from .wire import Answer
 
-__all__ = ["retry_after", "status_error"]
+__all__ = ["status_error"]
 
 
 def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusError:
@@ -36,38 +34,18 @@ def status_error(answer: Answer, provider: Provider, url: str) -> ModelStatusErr
             f"{where} knows no model {provider.model!r}, or is no such server (404){detail}; check model and base URL"
         )
     elif status == 429:
-        wait = retry_after(answer.headers)
+        wait = retry_after(answer.headers, time())
         asked = f" and asks to wait {wait:g} s" if wait is not None else ""
         text = f"{where} has had too many requests (429){asked}{detail}"
     elif 300 <= status < 400:
-        there = brief(answer.headers.get("location", "nowhere"), provider.secrets)
+        there = brief(answer.headers.get("location") or "nowhere", provider.secrets)
         text = f"{where} points elsewhere ({status}), to {there}; correct the base URL"
     elif status >= 500:
-        wait = retry_after(answer.headers)
+        wait = retry_after(answer.headers, time())
         text = f"{where} failed ({status}){detail}"
     else:
         text = f"{where} refused the request ({status}){detail}"
     return ModelStatusError(text, status, wait)
-
-
-def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that a server asks to wait: ``retry-after-ms``, or ``Retry-After`` as seconds or a date."""
-    try:
-        if (text := headers.get("retry-after-ms")) is not None:
-            return _seconds(float(text) / 1000)
-        text = headers.get("retry-after")
-        if text is None:
-            return None
-        try:
-            return _seconds(float(text))
-        except ValueError:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - now())
-    except (ValueError, TypeError, OverflowError, OSError):
-        return None
-
-
-def _seconds(value: float) -> float | None:
-    return value if 0 <= value < float("inf") else None
 
 
 def _detail(answer: Answer, secrets: Secrets) -> str:

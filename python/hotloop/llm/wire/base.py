@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ..._core import PoolStats
+    from ...calls.headers import Headers
 
 __all__ = ["LOCAL", "Answer", "Wire", "broken", "no_connection", "origin", "proxy_error", "silent", "unreached"]
 
@@ -26,7 +27,7 @@ class Answer(NamedTuple):
     """A response: its status, its headers (found by names in lower case) and its body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes | memoryview
 
 

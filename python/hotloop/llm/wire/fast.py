@@ -24,6 +24,7 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
+    from pyreqwest.http import HeaderMap
     from pyreqwest.request import RequestBuilder
     from pyreqwest.response import ResponseBodyReader
 
@@ -37,6 +38,22 @@ T = TypeVar("T")
 _PATIENCES = 8
 """Time-outs belong to a client of pyreqwest: so many are kept, for calls that have time-outs of their own."""
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+class _Headers:
+    """The headers of a response. One that is no text is not there: the library's own object raises for it."""
+
+    __slots__ = ("_get",)
+
+    def __init__(self, headers: HeaderMap) -> None:
+        self._get = headers.get
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of `name`, or None."""
+        try:
+            return self._get(name)
+        except ValueError:
+            return None
 
 
 class FastWire:
@@ -65,7 +82,7 @@ class FastWire:
             content = memoryview(await response.bytes())
         except PyreqwestError as error:
             raise self._failure(error, url, patience) from error
-        return use(Answer(response.status, response.headers, content))
+        return use(Answer(response.status, _Headers(response.headers), content))
 
     @asynccontextmanager
     async def stream(
@@ -79,7 +96,7 @@ class FastWire:
         except PyreqwestError as error:
             raise self._failure(error, url, patience) from error
         try:
-            head = Answer(response.status, response.headers, b"")
+            head = Answer(response.status, _Headers(response.headers), b"")
             yield head, self._chunks(response.body_reader, url, patience)
         finally:
             await request.__aexit__(None, None, None)
