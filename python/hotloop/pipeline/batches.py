@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ToolError
@@ -96,7 +97,7 @@ class Batches:
         if not engine.places.try_take(limits):
             await engine.places.take(gathering.priority, limits)
         wanted = [entry for entry in entries if entry.listeners]
-        started = engine.began()
+        started = perf_counter()
         engine.meters.batch_sizes.add(len(wanted))
         together = _Together([entry.job for entry in wanted])
         for entry in wanted:
@@ -109,7 +110,8 @@ class Batches:
             limit, grace = engine.limit(tool.timeout), engine.settings.cancel_grace
             results = await engine.shop.batch(tool, args, limit, grace, together)
         finally:
-            engine.ended(started, limits)
+            engine.meters.run_time.add(perf_counter() - started)
+            engine.places.give(limits)
             together.end()
         if len(wanted) == len(entries):
             return share_out(tool, len(wanted), results)

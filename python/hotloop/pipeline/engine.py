@@ -211,38 +211,23 @@ class Engine:
             self.keeping.look(job)
         writes = job.access.writes
         if writes:
-            job.begin()
-        started = self.began()
+            self.versions.begin(job.access)
+        started = perf_counter()
         try:
-            limit = tool.timeout if tool.timeout is not None else self.settings.timeout
-            return await self.shop.work(tool, job, limit, self.settings.cancel_grace)
+            settings = self.settings
+            limit = tool.timeout if tool.timeout is not None else settings.timeout
+            return await self.shop.work(tool, job, limit, settings.cancel_grace)
         finally:
-            self.meters.queue_time.add(started - job.start)
-            self.ended(started, limits)
+            meters = self.meters
+            meters.queue_time.add(started - job.start)
+            meters.run_time.add(perf_counter() - started)
+            places.give(limits)
             if writes:
                 job.end()
 
     def limit(self, timeout: float | None) -> float | None:
         """Return the seconds that work may take."""
         return timeout if timeout is not None else self.settings.timeout
-
-    def began(self) -> float:
-        """Note that work begins in a place that was taken, and return the time."""
-        now = perf_counter()
-        if not self.meters.running:
-            self.meters.since = now
-        self.meters.running += 1
-        return now
-
-    def ended(self, started: float, limits: Limits) -> None:
-        """Note that work has ended, and give its place back."""
-        meters = self.meters
-        now = perf_counter()
-        meters.run_time.add(now - started)
-        meters.running -= 1
-        if not meters.running:
-            meters.busy += now - meters.since
-        self.places.give(limits)
 
     def metrics(self) -> PipelineMetrics:
         """Return the counters."""
@@ -264,7 +249,7 @@ class Engine:
             killed=shop.processes.killed,
             dropped=counts["dropped"],
             blocked=counts["blocked"],
-            concurrency=meters.concurrency(),
+            concurrency=meters.run_time.total / self.places.busy if self.places.busy else 0.0,
             queue_time=meters.queue_time.distribution(),
             run_time=meters.run_time.distribution(),
             batch_sizes=meters.batch_sizes.distribution(),

@@ -147,7 +147,7 @@ class PipelineMetrics(NamedTuple):
 class Meters:
     """What is counted while calls run."""
 
-    __slots__ = ("batch_sizes", "busy", "calls", "counts", "queue_time", "run_time", "running", "since")
+    __slots__ = ("batch_sizes", "calls", "counts", "queue_time", "run_time")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -155,13 +155,6 @@ class Meters:
         self.queue_time = Histogram()
         self.run_time = Histogram()
         self.batch_sizes = Histogram()
-        self.busy = 0.0  # seconds in which any work ran, up to the last time when none did
-        self.since = 0.0  # when the first of those began that run now
-        self.running = 0
-
-    def concurrency(self) -> float:
-        """How many ran at once, in the mean over the time in which any did."""
-        return self.run_time.total / self.busy if self.busy else 0.0
 
     def blocked(self, name: str, seconds: float) -> None:
         """Note that one step of an async tool held the event loop for so long."""

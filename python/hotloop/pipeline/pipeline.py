@@ -155,7 +155,8 @@ class ToolPipeline:
         job = self._intake.job(call)
         if job.question is not None:
             await self._ask([job])
-        return await self._engine.run(job, _terms(priority, timeout))
+        plain = timeout is None and priority is _NORMAL
+        return await self._engine.run(job, _PLAIN if plain else _terms(priority, timeout))
 
     async def run_batch(
         self,
@@ -239,8 +240,9 @@ class ToolPipeline:
 
 def _terms(priority: Priority, timeout: float | None) -> Terms:
     if timeout is None:
-        return _PLAIN if priority is Priority.NORMAL else Terms(priority)
+        return _PLAIN if priority is _NORMAL else Terms(priority)
     return Terms(priority, timeout, asyncio.get_running_loop().time() + timeout)
 
 
-_PLAIN = Terms(Priority.NORMAL)
+_NORMAL = Priority.NORMAL  # an enum finds its members slowly, up to Python 3.11
+_PLAIN = Terms(_NORMAL)

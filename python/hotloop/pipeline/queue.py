@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from enum import IntEnum
+from time import perf_counter
 
 __all__ = ["Limit", "Limits", "Places", "Priority"]
 
@@ -54,6 +55,11 @@ class Places:
 
     Args:
         count: how many calls may run at once.
+
+    Attributes:
+        peak: the most that ran at once.
+        waiting: how many wait.
+        busy: seconds in which any ran, up to the last time when none did.
     """
 
     def __init__(self, count: int) -> None:
@@ -63,6 +69,8 @@ class Places:
         self.free = count
         self.peak = 0
         self.waiting = 0
+        self.busy = 0.0  # seconds in which any place was taken, up to the last time when none was
+        self._since = 0.0
         self._number = 0
         # a queue for each priority and set of limits: who is first in it goes as soon as any of it can
         self._lanes: tuple[dict[Limits, deque[_Turn]], ...] = tuple({} for _ in Priority)
@@ -78,6 +86,8 @@ class Places:
         if limits:
             for limit in limits:
                 limit.free -= 1
+        if self.free == self.count:
+            self._since = perf_counter()
         self.free -= 1
         if self.count - self.free > self.peak:
             self.peak = self.count - self.free
@@ -107,6 +117,8 @@ class Places:
             limit.free += 1
         if self.waiting:
             self._call()
+        if self.free == self.count:
+            self.busy += perf_counter() - self._since
 
     def resize(self, count: int) -> None:
         """Change the number of places; calls above a smaller one end in their own time."""
