@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ToolError
-from .batching import Batcher, Gathering, share_out
+from .batching import Batcher, Entry, Gathering, share_out
 from .work import Done
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ..tools import Tool
     from .engine import Engine
     from .job import Job
+    from .keeping import Keeping
     from .queue import Priority
     from .result import ToolResult
 
@@ -39,7 +39,7 @@ class Batches:
         """Wait for the batch that a call is part of."""
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
 
-        def told(outcome: Done | BaseException, joined: bool) -> None:  # noqa: ARG001 - a listener's signature
+        def hear(_: None, outcome: Done | BaseException, joined: bool) -> None:  # noqa: ARG001 - a listener's signature
             if future.done():
                 return
             if isinstance(outcome, BaseException):
@@ -47,31 +47,32 @@ class Batches:
             else:
                 future.set_result(outcome)
 
-        entry = self._batcher.add(tool, job, None, priority, told)
+        entry = self._batcher.add(tool, job, None, priority, (hear, None))
         try:
             return await future
         finally:
-            self._batcher.leave(entry, told)
+            self._batcher.leave(entry, (hear, None))
 
-    def quick(self, job: Job, priority: Priority, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
+    def quick(self, job: Job, priority: Priority, listener: Any) -> Entry | None:
         """Add a call to a batch without a task of its own, where nothing else has a part in it."""
         engine, tool = self._engine, job.tool
         if tool is None or tool.batch is None or job.error is not None or engine.observer is not None or engine.closed:
             return None
         key, stored = engine.keeping.key(job)
-        if stored:
-            return None
+        return None if stored else self._batcher.add(tool, job, key, priority, listener)
 
-        def listener(outcome: Done | BaseException, joined: bool) -> None:
-            if joined:
-                engine.meters.counts["joined"] += 1
-            if isinstance(outcome, Done):
-                told(engine.done(job, outcome, cached=False))
-            else:
-                told(engine.failed(job, cast("ToolError", outcome)))
+    def leave(self, entry: Entry, listener: Any) -> None:
+        """Call off a call that was added."""
+        self._batcher.leave(entry, listener)
 
-        entry = self._batcher.add(tool, job, key, priority, listener)
-        return partial(self._batcher.leave, entry, listener)
+    def result(self, job: Job, outcome: Done | BaseException, joined: bool) -> ToolResult:
+        """Return the result of a call that was added, from what its listener heard."""
+        engine = self._engine
+        if joined:
+            engine.meters.counts["joined"] += 1
+        if isinstance(outcome, Done):
+            return engine.done(job, outcome, cached=False)
+        return engine.failed(job, cast("ToolError", outcome))
 
     def _start(self, gathering: Gathering) -> Callable[[], Any]:
         task = asyncio.get_running_loop().create_task(self._run(gathering))
@@ -100,13 +101,10 @@ class Batches:
         started = perf_counter()
         engine.meters.batch_sizes.add(len(wanted))
         together = _Together([entry.job for entry in wanted])
-        for entry in wanted:
-            engine.meters.queue_time.add(started - entry.job.start)
-            if tool.effect == "read":
-                engine.keeping.look(entry.job)
-            entry.job.begin()
+        engine.meters.queue_time.extend([started - job.start for job in together.jobs])
         try:
-            args = [entry.job.args for entry in wanted]
+            together.begin(engine.keeping if tool.effect == "read" else None)
+            args = [job.args for job in together.jobs]
             limit, grace = engine.limit(tool.timeout), engine.settings.cancel_grace
             results = await engine.shop.batch(tool, args, limit, grace, together)
         finally:
@@ -125,12 +123,21 @@ class _Together:
     """The calls of a batch as one: where their thread runs on, it does so for all of them."""
 
     def __init__(self, jobs: list[Job]) -> None:
-        self._jobs = jobs
+        self.jobs = jobs
         self.abandoned = False
+        self._writers: list[Job] = []
+
+    def begin(self, keeping: Keeping | None) -> None:
+        for job in self.jobs:
+            if keeping is not None:
+                keeping.look(job)
+            if job.access.writes:
+                job.begin()
+                self._writers.append(job)
 
     def end(self) -> None:
         if not self.abandoned:
-            for job in self._jobs:
+            for job in self._writers:
                 job.end()
 
     def late(self) -> None:

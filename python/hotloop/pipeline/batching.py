@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from .job import Job
     from .queue import Priority
 
-__all__ = ["Batcher", "Gathering", "Listener", "share_out"]
+__all__ = ["Batcher", "Entry", "Gathering", "Listener", "share_out"]
 
-Listener = "Callable[[Done | BaseException, bool], None]"
-"""Hears what a call came to, and whether it came from identical work in flight."""
+Listener = "tuple[Callable[[Any, Done | BaseException, bool], None], Any]"
+"""A function that hears what a call came to, and whether it came from identical work in flight; and its first argument,
+which tells the calls apart for it: one is made for each call, and a function of its own would cost more."""
+
+_new = tuple.__new__  # as in the engine
 
 
 class Timer(Protocol):
@@ -29,14 +32,16 @@ class Timer(Protocol):
         """Call it off."""
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
     """One call of a batch, and those who wait for it: several, where their calls are identical."""
 
-    job: Job
-    key: bytes | None
-    home: Gathering
-    listeners: list[Any] = field(default_factory=list)
+    __slots__ = ("home", "job", "key", "listeners")
+
+    def __init__(self, job: Job, key: bytes | None, home: Gathering, listener: Any) -> None:
+        self.job = job
+        self.key = key
+        self.home = home
+        self.listeners = [listener]
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +87,7 @@ class Batcher:
             gathering.timer = self._later(batch.window, self._close, gathering)
         elif priority > gathering.priority:
             gathering.priority = priority
-        entry = Entry(job, key, gathering, [listener])
+        entry = Entry(job, key, gathering, listener)
         gathering.entries.append(entry)
         if key is not None:
             self._keyed[key] = entry
@@ -107,10 +112,13 @@ class Batcher:
 
     def settle(self, entry: Entry, outcome: Done | BaseException) -> None:
         """Tell everyone who waits for a call what it came to."""
-        self._forget(entry)
+        if entry.key is not None:
+            self._forget(entry)
         listeners, entry.listeners = entry.listeners, []
-        for number, listener in enumerate(listeners):
-            listener(outcome, number > 0)
+        joined = False
+        for hear, tag in listeners:
+            hear(tag, outcome, joined)
+            joined = True
 
     def _forget(self, entry: Entry) -> None:
         if entry.key is not None and self._keyed.get(entry.key) is entry:
@@ -149,7 +157,7 @@ def share_out(tool: Tool, count: int, results: Any) -> list[Done | BaseException
 def _outcome(tool: Tool, result: Any) -> Done | BaseException:
     if not isinstance(result, BaseException):
         try:
-            return Done(result, content_of(result))
+            return _new(Done, (result, content_of(result), "", None))
         except ToolError as error:
             return error
     if isinstance(result, ToolError):

@@ -14,14 +14,12 @@ from ..tools.content import content_of
 from .batches import Batches
 from .keeping import SHARED, Keeping
 from .metrics import Meters, PipelineMetrics
-from .queue import Limits, Places, Priority
+from .queue import Places, Priority
 from .result import ToolResult
 from .versions import Versions
 from .work import Done, Workshop, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..cache.base import Cache
     from ..config.sections import AsyncPipelineConfig
     from ..observe.events import Observer
@@ -133,10 +131,6 @@ class Engine:
         finally:
             if not nested:
                 self.active.discard(task)
-
-    def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
-        """Start a call that needs no task of its own, and return what calls it off; None where it needs one."""
-        return self.batches.quick(job, terms.priority, told)
 
     @property
     def window(self) -> int:

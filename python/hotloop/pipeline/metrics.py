@@ -59,6 +59,12 @@ class Histogram:
         if len(new) >= _FOLDED:
             self._fold()
 
+    def extend(self, values: list[float]) -> None:
+        """Count values that are not negative."""
+        self._new += values
+        if len(self._new) >= _FOLDED:
+            self._fold()
+
     def _fold(self) -> None:
         if new := self._new:
             self._new = []

@@ -181,7 +181,7 @@ class ToolPipeline:
         jobs = await self._jobs(calls)
         if len(jobs) == 1:
             return [await self._engine.run(jobs[0], _terms(priority, timeout))]
-        round_ = self._round(jobs, group_dependent, priority, timeout)
+        round_ = self._round(jobs, group_dependent, _terms(priority, timeout), each=False)
         try:
             round_.start()
             return await round_.all()
@@ -197,7 +197,7 @@ class ToolPipeline:
         timeout: float | None = None,
     ) -> AsyncGenerator[ToolResult]:
         """Run calls as `run_batch` does, and yield each result when it is there; leaving early cancels the rest."""
-        round_ = self._round(await self._jobs(calls), group_dependent, priority, timeout)
+        round_ = self._round(await self._jobs(calls), group_dependent, _terms(priority, timeout), each=True)
         try:
             round_.start()
             async with aclosing(round_.completed()) as completed:
@@ -234,8 +234,8 @@ class ToolPipeline:
         finally:
             active.discard(task)
 
-    def _round(self, jobs: list[Job], group: bool, priority: Priority, timeout: float | None) -> Round:
-        return Round(self._engine, jobs, self._intake.after(jobs) if group else {}, _terms(priority, timeout))
+    def _round(self, jobs: list[Job], group: bool, terms: Terms, *, each: bool) -> Round:
+        return Round(self._engine, jobs, self._intake.after(jobs) if group else {}, terms, each=each)
 
 
 def _terms(priority: Priority, timeout: float | None) -> Terms:

@@ -7,12 +7,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
     from typing import Any
 
+    from .batches import Batches
+    from .batching import Entry
     from .engine import Terms
     from .job import Job
     from .result import ToolResult
+    from .work import Done
 
 __all__ = ["Round"]
 
@@ -24,8 +27,9 @@ class Runner(Protocol):
     def window(self) -> int:
         """How many of them may have a task at once."""
 
-    def quick(self, job: Job, terms: Terms, told: Callable[[ToolResult], None]) -> Callable[[], None] | None:
-        """Start a call that needs no task, and return what calls it off; None where it needs one."""
+    @property
+    def batches(self) -> Batches:
+        """Where calls gather that need no task."""
 
     def run(self, job: Job, terms: Terms) -> Coroutine[Any, Any, ToolResult]:
         """Run a call."""
@@ -42,9 +46,12 @@ class Round:
         jobs: the calls.
         after: for each that must wait, the earlier ones that it waits for.
         terms: how they are run.
+        each: whether somebody wants to know of each result when it is there.
     """
 
-    def __init__(self, runner: Runner, jobs: Sequence[Job], after: Mapping[int, set[int]], terms: Terms) -> None:
+    def __init__(
+        self, runner: Runner, jobs: Sequence[Job], after: Mapping[int, set[int]], terms: Terms, *, each: bool
+    ) -> None:
         self._runner = runner
         self._terms = terms
         self._jobs = jobs
@@ -59,12 +66,14 @@ class Round:
         self._fresh: deque[ToolResult] = deque()
         self._failure: BaseException | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._quick: dict[int, Callable[[], None]] = {}
+        self._batches = runner.batches
+        self._quick: dict[int, Entry] = {}
+        self._hear = self._heard  # one for all
         self._started = [False] * len(jobs)
         self._windowed: set[int] = set()  # those with a task, of those that may be held back
         self._held: deque[int] = deque()
         self._change: asyncio.Future[None] | None = None
-        self._each = False  # whether somebody wants to know of each result
+        self._each = each
         self._timer = None if terms.deadline is None else self._loop.call_at(terms.deadline, self._expire)
 
     def start(self) -> None:
@@ -87,17 +96,15 @@ class Round:
 
     def _launch(self, number: int) -> None:
         self._started[number] = True
-        job = self._jobs[number]
-
-        def told(result: ToolResult) -> None:
-            self._quick.pop(number, None)
-            self._ended(number, result)
-
-        call_off = self._runner.quick(job, self._terms, told)
-        if call_off is None:
+        entry = self._batches.quick(self._jobs[number], self._terms.priority, (self._hear, number))
+        if entry is None:
             self._tasks[number] = self._loop.create_task(self._run(number))
         elif self.results[number] is None:
-            self._quick[number] = call_off
+            self._quick[number] = entry
+
+    def _heard(self, number: int, outcome: Done | BaseException, joined: bool) -> None:
+        self._quick.pop(number, None)
+        self._ended(number, self._batches.result(self._jobs[number], outcome, joined))
 
     async def _run(self, number: int) -> None:
         try:
@@ -119,8 +126,9 @@ class Round:
     def _ended(self, number: int, result: ToolResult) -> None:
         if self.results[number] is None:
             self.results[number] = result
-            self._fresh.append(result)
             self._left -= 1
+            if self._each:
+                self._fresh.append(result)
         if self._followers:
             self._release(number)
         if self._each or not self._left:
@@ -138,13 +146,19 @@ class Round:
         for number, job in enumerate(self._jobs):
             if not self._started[number] and self.results[number] is None:
                 self.results[number] = expired = self._runner.expired(job, self._terms)
-                self._fresh.append(expired)
                 self._left -= 1
-        for number, call_off in list(self._quick.items()):
-            call_off()
-            del self._quick[number]
+                if self._each:
+                    self._fresh.append(expired)
+        for number in self._call_off():
             self._ended(number, self._runner.expired(self._jobs[number], self._terms))
         self._wake()
+
+    def _call_off(self) -> list[int]:
+        """Call off those that gather, and return which they are."""
+        quick, self._quick = self._quick, {}
+        for number, entry in quick.items():
+            self._batches.leave(entry, (self._hear, number))
+        return list(quick)
 
     def _wake(self) -> None:
         if self._change is not None and not self._change.done():
@@ -152,7 +166,6 @@ class Round:
 
     async def completed(self) -> AsyncGenerator[ToolResult]:
         """Yield each result when it is there."""
-        self._each = True
         given = 0
         while given < len(self._jobs):
             while self._fresh:
@@ -182,9 +195,7 @@ class Round:
             self._timer.cancel()
         self._followers.clear()  # nothing more starts
         self._held.clear()
-        for call_off in list(self._quick.values()):
-            call_off()
-        self._quick.clear()
+        self._call_off()
         running = [task for task in self._tasks.values() if not task.done()]
         for task in running:
             task.cancel()
