@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from hotloop.errors import MissingExtraError, ModelConnectionError, ModelStatusE
 from support.bodies import answer
 from support.faults import Faulty, whole
 from support.origin import Origin
+from support.proxy import Proxy
 
 ASK = [{"role": "user", "content": "Hi"}]
 WIRES = ("httpx2", "pyreqwest")
@@ -30,7 +32,7 @@ def secure(tmp_path_factory):
     """A server with a certificate that nobody has signed but itself; gives its URL and the certificate's file."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:model.test"]
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
     subprocess.run([*make, "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True)
 
@@ -83,6 +85,18 @@ async def test_a_header_that_is_no_text_is_not_there(wire, name):
             server.script([odd.replace(b"200 OK", b"429 Too Many Requests")])
             with pytest.raises(ModelStatusError):
                 await llm.chat(ASK)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_an_encrypted_request_goes_through_a_tunnel(secure, wire, monkeypatch):
+    url, certificate = secure
+    parts = urlsplit(url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Proxy((parts.hostname, parts.port)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://{proxy.netloc}")
+        async with client("https://model.test/v1", wire) as llm:
+            assert (await llm.chat(ASK)).text == "Hello"
+    assert [head.split(b"\r\n")[0] for head in proxy.heads] == [b"CONNECT model.test:443 HTTP/1.1"]
 
 
 @pytest.mark.parametrize("wire", WIRES)
