@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import traceback
 
 import pytest
 
@@ -183,3 +184,32 @@ async def test_a_proxy_that_is_none_is_one_line(monkeypatch):
     async with LLMClient("openai:m", base_url="http://models.invalid/v1", api_key="k", retry=ONCE) as llm:
         with pytest.raises(ConfigError, match="proxy"):
             await llm.chat(ASK)
+
+
+async def events_of(llm):
+    async with llm.stream(ASK) as events:
+        return [event async for event in events]
+
+
+async def test_a_credential_in_the_base_url_is_in_no_error_and_in_no_name(origin):
+    gate = threading.Event()
+    bad = [Answer(cut="head"), Answer(500), completion(), completion(), streamed(cut="body"), Answer(gate=gate)]
+    bad[2].cut, bad[3].status = "body", 404
+    origin.script(*bad)
+    limited = Config().replace(llm_client={"timeout": 0.2, "breaker_failures": 4})
+    async with LLMClient("openai:m", base_url=f"{origin.url}?key=query-secret", retry=ONCE, config=limited) as llm:
+        texts = []
+        for n in range(10):
+            with pytest.raises(ModelError) as caught:
+                await (events_of(llm) if n == 4 else llm.chat(ASK))
+            texts += traceback.format_exception(caught.value)
+        assert "left alone" in "".join(texts)  # by the breaker, which names the server
+        assert "query-secret" not in "".join(texts)
+        assert "query-secret" not in llm._asker.scope  # what quotas are shared under
+    gate.set()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with LLMClient("openai:m", base_url=f"http://127.0.0.1:{port}?key=query-secret", retry=ONCE) as llm:
+        with pytest.raises(ModelConnectionError) as caught:
+            await llm.chat(ASK)
+    assert "query-secret" not in "".join(traceback.format_exception(caught.value))

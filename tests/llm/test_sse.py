@@ -48,3 +48,11 @@ def test_a_whole_event_after_part_of_one_is_a_part_of_it():
     assert read(b"event: e\n", b"data: a\n\n", b"data: b\n\n") == [(b"e", b"a"), (b"", b"b")]
     assert read(b"data: a\r", b"data: b\n\n") == [(b"", b"a\nb")]
     assert read(b": ", b"data: b\n\n", b"data: c\n\n") == [(b"", b"c")]
+
+
+def test_a_long_line_in_small_pieces_is_put_together_once():
+    reader = SSEReader()  # gathered anew for each piece, this would copy 180 GB
+    assert not any(reader.feed(b"x") for _ in [*b"data: ", *range(600_000)])
+    assert reader.feed(b"\n\n") == []
+    pieces = (b"data: ", *(b"x" for _ in range(600_000)), b"\n\n")
+    assert [len(data) for _, data in read(*pieces)] == [600_000]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -208,3 +209,71 @@ async def test_a_stream_gives_one_answer(origin):
     async with client(origin) as llm:
         with pytest.raises(TypeError, match="one answer"):
             await events_of(llm, n=2)
+
+
+FRAMED = [delta(content=text) for text in ("a", "b", 'c"}', "d\\", "é\u2028🎈", "\x00", " ")]
+ODD = data(
+    {"id": "c1", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 1, "delta": {"content": "no"}}]}
+)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "texts"),
+    [
+        (FRAMED, ["a", "b", 'c"}', "d\\", "é\u2028🎈", "\x00", " "]),
+        ([*FRAMED[:3], ODD, delta(content="")], ["a", "b", 'c"}']),
+        ([FRAMED[0], FRAMED[0].replace(b'"a"', b'"a", "content": "z"')], ["a", "z"]),  # the last of a name counts
+        ([FRAMED[0].replace(b'"a"', b'"a", "content": "z"'), FRAMED[1]], ["z", "b"]),
+        ([*FRAMED[:2], FRAMED[0].replace(b'"a"', b'\n"x"').replace(b'\n"', b' "')], ["a", "b", "x"]),
+        (
+            [data({"o": "ab" * n, "choices": [{"delta": {"content": f"{n}"}}]}) for n in range(9)],
+            [f"{n}" for n in range(9)],
+        ),
+        ([data({"choices": [{"delta": {"content": "m"}, "m": "m"}]})] * 3, ["m"] * 3),
+    ],
+)
+async def test_events_that_differ_in_their_text_alone_mean_the_same_as_others(origin, pieces, texts):
+    origin.script(streamed(delta(role="assistant"), *pieces, delta("stop"), END))
+    async with client(origin) as llm:
+        events = await events_of(llm)
+    assert [event.text for event in events if isinstance(event, TextDelta)] == texts
+    assert events[-1].reply.text == "".join(texts)
+
+
+@pytest.mark.parametrize("bad", [b'"a", "b"', b'"a"x"b"', b"5", b"nope", b'"\\ud800"', b'"\xff"'])
+async def test_what_fits_around_its_text_and_is_no_text_is_an_error(origin, bad):
+    good = delta(content="a")
+    origin.script(streamed(delta(role="assistant"), good, good, good.replace(b'"a"', bad), delta("stop"), END))
+    async with client(origin) as llm:
+        with pytest.raises(ModelResponseError):
+            await events_of(llm)
+
+
+async def test_a_first_chunk_that_names_nothing_hides_no_name(origin):
+    filters = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    origin.script(streamed(data(filters), delta(content="Hi"), delta("stop"), b"data: [DONE] \n\n"))
+    async with client(origin) as llm:
+        raw = (await events_of(llm))[-1].reply.raw
+    assert (raw["id"], raw["model"], raw["prompt_filter_results"]) == ("c1", "m", [{"prompt_index": 0}])
+
+
+async def test_a_call_may_say_its_identifier_after_its_name(origin):
+    pieces = [
+        {"index": 0, "function": {"name": "f"}},
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
+    ]
+    origin.script(streamed(*(delta(tool_calls=[piece]) for piece in pieces), delta("tool_calls"), END))
+    async with client(origin) as llm:
+        assert (await events_of(llm))[-1].reply.tool_calls == [ToolCall("f", "{}", "a")]
+
+
+async def test_each_stream_is_counted_once(origin):
+    async with client(origin) as llm:
+        async with llm.stream(ASK) as events:
+            await anext(events)
+        assert (llm.metrics().errors, llm.metrics().bypassed) == (1, 0)  # given up
+        with suppress(KeyError):
+            async with llm.stream(ASK) as events:
+                _ = [event async for event in events]
+                raise KeyError  # the reader's own affair
+        assert (llm.metrics().calls, llm.metrics().errors, llm.metrics().bypassed) == (2, 1, 1)

@@ -96,7 +96,8 @@ class Asker:
         self.tenant = hmac.digest(credential.encode(), b"hotloop tenant 1", "sha256") if credential else b""
         self.meter = Meter(Prices(config.llm_client.prices), self.provider.name, self.provider.model)
         self._origin = self.provider.identity
-        self.scope = f"{self._origin} {self.model} {self.tenant.hex()[:16]}"
+        self._server = self._origin.partition("?")[0]  # the query may hold a credential, and this is told and shared
+        self.scope = f"{self._server} {self.model} {self.tenant.hex()[:16]}"
 
     async def chat(self, wanted: Wanted, failures: tuple[ModelError, ...] = ()) -> Reply:
         """Return the model's answer; `failures` are those of the models that were asked before."""
@@ -154,7 +155,7 @@ class Asker:
             repeatable=True,
             demand=demand,
         )
-        meter = self.meter
+        meter, origin = self.meter, None
         meter.calls += 1
         start = perf_counter()
         try:
@@ -166,11 +167,9 @@ class Asker:
                     yield events
                 finally:
                     await events.aclose()
-        except BaseException:
-            meter.errors += 1
-            raise
         finally:
             meter.seconds += perf_counter() - start
+            meter.errors += not (origin and origin.raw)  # what its reader makes of a whole answer is no error here
 
     async def _events(
         self, chunks: AsyncIterator[bytes], question: Question, origin: Reply, demand: Demand
@@ -183,6 +182,7 @@ class Asker:
                     if type(event) is Done:
                         reply = event.reply
                         reply.take(origin)
+                        origin.raw = reply.raw
                         self.meter.answered(reply)
                         if (usage := reply.usage).output_tokens and demand.counts_tokens:
                             demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
@@ -230,7 +230,7 @@ class Asker:
         answer = head.get("max_completion_tokens") or head.get("max_tokens") or head.get("max_output_tokens")
         return Demand(
             self.scope,
-            origin=self._origin,
+            origin=self._server,
             input_tokens=lambda: sum(map(_length, question.messages)) // _CHARACTERS_A_TOKEN,
             output_tokens=answer if isinstance(answer, int) and answer > 0 else None,
         )

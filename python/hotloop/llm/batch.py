@@ -242,7 +242,7 @@ class Batches:
         """Send one request along the path; what starts something is made again only if it cannot have been heard."""
         asker = self._asker
         headers = {**HEADERS, **asker.provider.headers(), "content-type": form.kind}
-        demand = Demand(f"{asker.scope} batches", origin=form.url)
+        demand = Demand(f"{asker.scope} batches", origin=form.url.partition("?")[0])
 
         def use(answer: Answer) -> bytes:
             demand.observe(answer.headers, answer.status)

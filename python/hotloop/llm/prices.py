@@ -33,7 +33,7 @@ class Price(NamedTuple):
         """Return the US dollars that an answer costs."""
         if self.long is not None and self.above is not None and usage.input_tokens > self.above:
             return self.long.cost(usage, batch=batch)
-        fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         sum_ = (
             fresh * self.input
             + usage.cached_tokens * (self.input if self.cached is None else self.cached)

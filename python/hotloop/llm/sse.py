@@ -17,7 +17,7 @@ class SSEReader:
     __slots__ = ("_between", "_data", "_name", "_rest", "_skip", "_started")
 
     def __init__(self) -> None:
-        self._rest = b""  # an unfinished line
+        self._rest: list[bytes] = []  # an unfinished line
         self._skip = False  # the last line ended with a CR: an LF that follows belongs to it
         self._name = b""
         self._data: list[bytes] = []
@@ -44,10 +44,14 @@ class SSEReader:
             chunk = chunk.removeprefix(b"\n")
             self._skip = False
         if self._rest:
-            chunk = self._rest + chunk
+            self._rest.append(chunk)
+            if self._started and b"\n" not in chunk and b"\r" not in chunk:
+                return []  # a long line is put together once, however small its pieces are
+            chunk = b"".join(self._rest)
+            self._rest = []
         if not self._started:
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
-                self._rest = chunk
+                self._rest = [chunk]
                 self._between = False
                 return []
             chunk = chunk.removeprefix(_BOM)
@@ -55,7 +59,7 @@ class SSEReader:
         # bytes split at CR, LF and CRLF only; str would also split at U+2028 and others, which data may hold
         lines = chunk.splitlines()
         self._skip = chunk.endswith(b"\r")
-        self._rest = lines.pop() if lines and not self._skip and not chunk.endswith(b"\n") else b""
+        self._rest = [lines.pop()] if lines and not self._skip and not chunk.endswith(b"\n") else []
         events: list[tuple[bytes, bytes]] = []
         for line in lines:
             if line.startswith(b"data:"):

@@ -49,10 +49,10 @@ class Usage:
             details = _NO_DETAILS
         cached, written = details.get("cached_tokens"), details.get("cache_write_tokens")
         return cls(
-            asked if type(asked) is int else 0,
-            answered if type(answered) is int else 0,
-            cached if type(cached) is int else 0,
-            written if type(written) is int else 0,
+            asked if type(asked) is int and asked > 0 else 0,
+            answered if type(answered) is int and answered > 0 else 0,
+            cached if type(cached) is int and cached > 0 else 0,
+            written if type(written) is int and written > 0 else 0,
         )
 
 

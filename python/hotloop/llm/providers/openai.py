@@ -240,11 +240,15 @@ class OpenAIStream:
             for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
                     self._choice(choice, events)
-            if not self._answer:
-                self._answer = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
+            for key, value in chunk.items():
+                # some servers begin with a chunk that names neither itself nor the model
+                if key not in ("choices", "usage") and not self._answer.get(key):
+                    self._answer[key] = value
             if chunk.get("usage") is not None:
                 self._answer["usage"] = chunk["usage"]
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            if data.strip() == b"[DONE]":
+                return self._end()
             raise ModelResponseError(
                 f"the server's stream holds no chat completion but {brief(data, self._secrets)!r}"
             ) from None
@@ -271,12 +275,15 @@ class OpenAIStream:
         index = piece.get("index") or 0
         place = self._places.get(index)
         # Some servers number every call 0; a new identifier tells them apart.
-        if place is None or (identity and function.get("name") and identity != self._calls[place]["id"]):
+        known = None if place is None else self._calls[place]["id"]
+        if place is None or (identity and known and function.get("name") and identity != known):
             place = self._places[index] = len(self._calls)
             name = _text(function["name"])
             self._calls.append({"id": identity, "type": "function", "function": {"name": name, "arguments": ""}})
             self._arguments.append([])
             events.append(ToolCallStart(place, identity, name))
+        elif identity and not self._calls[place]["id"]:
+            self._calls[place]["id"] = identity  # said later than the name
         if text := function.get("arguments"):
             self._arguments[place].append(_text(text))
             events.append(ToolCallDelta(place, text))

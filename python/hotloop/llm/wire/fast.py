@@ -81,7 +81,7 @@ class FastWire:
             response = await self._request(method, url, headers, body, patience).build().send()
             content = memoryview(await response.bytes())
         except PyreqwestError as error:
-            raise self._failure(error, url, patience) from error
+            raise self._failure(error, url, patience) from _cause(error, url)
         return use(Answer(response.status, _Headers(response.headers), content))
 
     @asynccontextmanager
@@ -94,7 +94,7 @@ class FastWire:
             request = builder.streamed_read_buffer_limit(0).build_streamed()
             response = await request.__aenter__()
         except PyreqwestError as error:
-            raise self._failure(error, url, patience) from error
+            raise self._failure(error, url, patience) from _cause(error, url)
         try:
             head = Answer(response.status, _Headers(response.headers), b"")
             yield head, self._chunks(response.body_reader, url, patience)
@@ -107,7 +107,7 @@ class FastWire:
             while (chunk := await read()) is not None:
                 yield chunk.to_bytes()
         except PyreqwestError as error:
-            raise self._failure(error, url, patience) from error
+            raise self._failure(error, url, patience) from _cause(error, url)
 
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
@@ -166,3 +166,8 @@ class FastWire:
         """Close the clients of the running loop; those of other loops close with their loops."""
         for client in self._loops.pop(asyncio.get_running_loop(), {}).values():
             await client.close()
+
+
+def _cause(error: PyreqwestError, url: str) -> PyreqwestError | None:
+    """Return the error that another comes from; None where it repeats a query, which may hold a credential."""
+    return None if "?" in url else error
