@@ -47,8 +47,12 @@ impl Ttl {
         match self {
             Self::Never => Millis::MAX,
             Self::For(time) => {
-                let millis = time.as_nanos().div_ceil(1_000_000).max(1);
-                now.saturating_add(u64::try_from(millis).unwrap_or(Millis::MAX))
+                let part = time.subsec_nanos().div_ceil(1_000_000);
+                let millis = time
+                    .as_secs()
+                    .saturating_mul(1000)
+                    .saturating_add(part.into());
+                now.saturating_add(millis.max(1))
             }
         }
     }

@@ -5,7 +5,7 @@
 //! Optimization using Miniature Simulations, USENIX ATC 2017).
 
 use super::{
-    list::{Links, Node},
+    list::{Links, Node, at},
     segments::Segments,
     sketch::Sketch,
     slots::{NONE, Slots},
@@ -14,7 +14,7 @@ use super::{
 /// Shares of the window, in thousandths.
 const WINDOWS: [usize; 4] = [10, 200, 600, 1000];
 /// Entries of a shadow, at most.
-const ENTRIES: usize = 256;
+const ENTRIES: usize = 128;
 /// Requests that a shadow sees between two judgements, at least.
 const FEWEST: u32 = 16;
 /// What a judgement still counts for at the next one.
@@ -84,7 +84,10 @@ impl Shadow {
                 self.ghosts.free(hash, victim);
             }
         }
-        let slot = self.ghosts.insert(hash, Ghost::new(hash));
+        let slot = self.ghosts.take(hash);
+        if let Some(place) = at(&mut self.ghosts.nodes, slot) {
+            *place = Ghost::new(hash);
+        }
         self.segments.add(&mut self.ghosts.nodes, slot);
     }
 }

@@ -140,9 +140,9 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
         }
         let shards = (capacity / SHARD_ENTRIES).clamp(1, MOST_SHARDS);
         let shards = 1 << shards.ilog2();
-        // Chance gives some shards more than their part; the index of such a one grows once more.
-        let most =
-            usize::try_from(capacity / shards + capacity / shards / 16 + 1).unwrap_or(usize::MAX);
+        // Chance gives some shards more than their part, hardly ever eight standard deviations more.
+        let part = capacity / shards;
+        let most = usize::try_from(part + 8 * part.isqrt()).unwrap_or(usize::MAX);
         let shard = |_| Shard {
             table: RwLock::new(Table::new(most, hasher.clone())),
             hits: Recent::default(),
@@ -193,7 +193,7 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             return Lookup::Missing;
         };
         let table = shard.table.read();
-        table.near(hash, S::fetch);
+        table.fetch::<S>(hash);
         let found = table.get(hash, key, || self.clock.now());
         if let Found::Live(slot, value) = found {
             shard.hits.push::<S>(slot);
@@ -253,7 +253,11 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             size,
         });
         while let Some(next) = new {
-            new = shard.change().put(next, now, &self.budget, dropped);
+            let mut table = shard.change();
+            table.fetch_for_put::<S>(hash);
+            new = table.put(next, now, &self.budget, dropped);
+            table.fetch_for_victim::<S>();
+            drop(table);
             if new.is_some() {
                 self.evict_anywhere(hash, dropped);
             }

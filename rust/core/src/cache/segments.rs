@@ -6,6 +6,7 @@
 use super::{
     list::{List, Node, at},
     slots::NONE,
+    sync::Sharing,
 };
 
 const WINDOW: u8 = 0;
@@ -40,6 +41,16 @@ impl Segments {
     pub(super) fn follow(&mut self, moved: &[u32]) {
         for list in [&mut self.window, &mut self.probation, &mut self.protected] {
             list.follow(moved);
+        }
+    }
+
+    /// Fetches those of whom one will be evicted next.
+    #[inline]
+    pub(super) fn fetch_for_victim<S: Sharing, N>(&self, slots: &[N]) {
+        for slot in [self.window.oldest(), self.probation.oldest()] {
+            if let Some(node) = slots.get(slot as usize) {
+                S::fetch(node);
+            }
         }
     }
 

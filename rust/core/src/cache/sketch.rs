@@ -1,7 +1,11 @@
 //! How often a key was asked for lately, also one that is not held.
 
+use super::sync::Sharing;
+
 /// Sixteen counters of four bits in each word; together one cache line.
-type Block = [u64; 8];
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Block([u64; 8]);
 
 /// Entries that share a block before there are twice as many.
 const SHARED: usize = 8;
@@ -20,7 +24,7 @@ pub(super) struct Sketch {
 impl Default for Sketch {
     fn default() -> Self {
         Self {
-            blocks: vec![[0; _]; 2],
+            blocks: vec![Block::default(); 2],
             entries: 0,
             requests: 0,
         }
@@ -41,6 +45,7 @@ fn places(hash: u64) -> [(usize, u64); 4] {
 fn least(block: &Block, places: [(usize, u64); 4]) -> u64 {
     let count = |(word, shift)| {
         block
+            .0
             .get(word)
             .map_or(0, |word: &u64| word >> shift & HIGHEST)
     };
@@ -58,6 +63,14 @@ impl Sketch {
         block
     }
 
+    /// Fetches what counts the requests for this hash.
+    #[inline]
+    pub(super) fn fetch<S: Sharing>(&self, hash: u64) {
+        if let Some(block) = self.blocks.get(self.block(hash)) {
+            S::fetch(block);
+        }
+    }
+
     /// Counts a request.
     pub(super) fn add(&mut self, hash: u64) {
         let at = self.block(hash);
@@ -69,7 +82,7 @@ impl Sketch {
         if least < HIGHEST {
             // Only the lowest rise; without a branch, as nobody could predict which.
             for (word, shift) in places {
-                if let Some(word) = block.get_mut(word) {
+                if let Some(word) = block.0.get_mut(word) {
                     *word += u64::from(*word >> shift & HIGHEST == least) << shift;
                 }
             }
@@ -88,7 +101,7 @@ impl Sketch {
     }
 
     fn age(&mut self) {
-        for word in self.blocks.as_flattened_mut() {
+        for word in self.blocks.iter_mut().flat_map(|block| &mut block.0) {
             *word = *word >> 1 & 0x7777_7777_7777_7777;
         }
         self.requests /= 2;

@@ -6,7 +6,10 @@
 
 use wide::u8x16;
 
-use super::list::{Node, at};
+use super::{
+    list::{Node, at},
+    sync::Sharing,
+};
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -14,7 +17,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Slots of a chunk.
 const CHUNK: usize = 15;
 /// The largest share of slots in use.
-const FULL: (usize, usize) = (6, 7);
+const FULL: (usize, usize) = (3, 4);
 /// A count that is no longer exact, and never falls.
 const MANY: u8 = u8::MAX;
 
@@ -48,7 +51,7 @@ fn mark(hash: u64) -> u8 {
     byte.max(1)
 }
 
-/// Nodes in slots, of which at most six sevenths are in use.
+/// Nodes in slots, of which at most three quarters are in use.
 ///
 /// A chunk's number is the hash times the number of chunks, so the number can be any and a full cache wastes nothing on
 /// a power of two. A node keeps its slot until [`Slots::room`] moves all of them.
@@ -88,12 +91,14 @@ impl<N: Node> Slots<N> {
         }
     }
 
-    /// Shows the nodes among which the one with this hash usually is.
+    /// Fetches the nodes among which the one with this hash usually is, and where a new one goes.
+    ///
+    /// Which of them it is stands in the chunk, but that must be waited for as well.
     #[inline]
-    pub(super) fn near(&self, hash: u64, show: impl Fn(&N)) {
+    pub(super) fn fetch<S: Sharing>(&self, hash: u64) {
         let first = self.home(hash) * CHUNK;
         if let Some(nodes) = self.nodes.get(first..first + CHUNK) {
-            nodes.iter().for_each(show);
+            nodes.iter().for_each(S::fetch);
         }
     }
 
@@ -122,8 +127,9 @@ impl<N: Node> Slots<N> {
         NONE
     }
 
-    /// Puts a node that is not in it into a free slot. There is one: the caller asked for [`Slots::room`].
-    pub(super) fn insert(&mut self, hash: u64, node: N) -> u32 {
+    /// Takes a free slot, for the caller to put a new node into. There is one: he asked for [`Slots::room`].
+    #[inline]
+    pub(super) fn take(&mut self, hash: u64) -> u32 {
         let mut at = self.home(hash);
         for _ in 0..self.chunks.len() {
             let Some(chunk) = self.chunks.get_mut(at) else {
@@ -132,12 +138,8 @@ impl<N: Node> Slots<N> {
             let place = chunk.marked(0).trailing_zeros() as usize;
             if let Some(free) = chunk.0.get_mut(place) {
                 *free = mark(hash);
-                let slot = at * CHUNK + place;
-                if let Some(free) = self.nodes.get_mut(slot) {
-                    *free = node;
-                }
                 self.used += 1;
-                return number(slot);
+                return number(at * CHUNK + place);
             }
             let passed = chunk.passed();
             *passed = passed.saturating_add(1);
@@ -201,9 +203,15 @@ impl<N: Node> Slots<N> {
             .nodes
             .into_iter()
             .zip(marks)
-            .map(|(node, mark)| match mark {
-                0 => NONE,
-                _ => self.insert(hash(&node), node),
+            .map(|(node, mark)| {
+                if mark == 0 {
+                    return NONE;
+                }
+                let slot = self.take(hash(&node));
+                if let Some(place) = at(&mut self.nodes, slot) {
+                    *place = node;
+                }
+                slot
             })
             .collect();
         for &slot in &moved {
@@ -256,7 +264,8 @@ mod tests {
 
     fn add(slots: &mut Slots<Numbered>, hash: u64, number: u64) {
         slots.room(100, |node| node.hash, || numbered(0, 0));
-        slots.insert(hash, numbered(hash, number));
+        let slot = slots.take(hash);
+        slots.nodes[slot as usize] = numbered(hash, number);
     }
 
     fn remove_first(slots: &mut Slots<Numbered>, model: &mut Model) -> bool {

@@ -10,6 +10,7 @@ use super::{
     policy::Policy,
     recent::Recent,
     slots::{NONE, Slots},
+    sync::Sharing,
 };
 
 /// Slots that a change looks at while some entry's time is over.
@@ -71,10 +72,23 @@ impl<V> Table<V> {
         self.slots.find(hash, |entry| entry.has(key))
     }
 
-    /// Shows the entries among which the one with this hash usually is.
+    /// Fetches what a look-up of this hash reads.
     #[inline]
-    pub(super) fn near(&self, hash: u64, show: impl Fn(&Entry<V>)) {
-        self.slots.near(hash, show);
+    pub(super) fn fetch<S: Sharing>(&self, hash: u64) {
+        self.slots.fetch::<S>(hash);
+    }
+
+    /// Fetches what a store under this hash reads.
+    #[inline]
+    pub(super) fn fetch_for_put<S: Sharing>(&self, hash: u64) {
+        self.slots.fetch::<S>(hash);
+        self.policy.fetch::<S>(hash);
+    }
+
+    /// Fetches what the next eviction is likely to read.
+    #[inline]
+    pub(super) fn fetch_for_victim<S: Sharing>(&self) {
+        self.policy.fetch_for_victim::<S, _>(&self.slots.nodes);
     }
 
     /// Looks a key up.
@@ -158,8 +172,10 @@ impl<V> Table<V> {
             self.policy.follow(&moved);
             self.sweep_anew();
         }
-        let entry = Entry::new(new.key, new.value, new.expires, new.size);
-        let slot = self.slots.insert(new.hash, entry);
+        let slot = self.slots.take(new.hash);
+        if let Some(place) = at(&mut self.slots.nodes, slot) {
+            *place = Entry::new(new.key, new.value, new.expires, new.size);
+        }
         self.policy.added(&mut self.slots.nodes, slot, new.hash);
         self.expires_at(new.expires);
     }
