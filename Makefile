@@ -104,7 +104,7 @@ FUZZ_FLAGS := --cfg fuzzing -Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanit
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-stack-depth
 fuzz:
 	@c++ --version > /dev/null || { echo "make fuzz builds libFuzzer, which needs a C++ compiler (g++ or clang)"; exit 1; }
-	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --quiet --release --bins \
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --quiet --locked --release --bins \
 	  --manifest-path rust/fuzz/Cargo.toml --target $(FUZZ_HOST) --target-dir target/fuzz
 	@set -e; for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz/corpus/$$target target/fuzz/found; \

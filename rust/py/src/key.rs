@@ -276,7 +276,8 @@ impl KeyChain {
 
     /// The key of the request as it stands.
     fn digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &lock(&self.0).digest)
+        let digest = lock(&self.0).digest;
+        PyBytes::new(py, &digest)
     }
 
     /// A chain that goes on from here by itself.
