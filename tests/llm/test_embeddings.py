@@ -137,6 +137,8 @@ async def test_failures_that_pass_are_tried_again(server):
         [{"index": 0, "embedding": [1.0]}],
         [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}],
         [{"index": 0, "embedding": [1.0]}, {"index": 2, "embedding": [1.0]}],
+        [{"index": 0, "embedding": [1.0]}, {"index": -1, "embedding": [1.0]}],
+        [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": "AADAfw=="}],  # not a number
         [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": ["x"]}],
         [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": "!"}],
         "sk-secret",

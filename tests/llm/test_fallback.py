@@ -1,5 +1,6 @@
 """Models that stand in for others: when, in which order, and what is told of it."""
 
+import asyncio
 import threading
 
 import pytest
@@ -80,6 +81,13 @@ async def test_where_all_fail_the_first_failure_tells_the_others(first, second):
     async with llm, other:
         with pytest.raises(ModelStatusError) as caught:
             await llm.chat(ASK)
+        gate = threading.Event()
+        first.script(Answer(503, gate=gate))
+        twins = [asyncio.create_task(llm.chat(ASK, temperature=0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.set()
+        for error in await asyncio.gather(*twins, return_exceptions=True):
+            assert len(error.__notes__) == 1  # it is one error, which both hear
     assert caught.value.status == 503
     assert "then openai:other" in caught.value.__notes__[0]
     assert "too long" in caught.value.__notes__[0]

@@ -12,9 +12,10 @@ import pytest
 
 from hotloop import Config, LLMClient
 from hotloop.calls import Retry
-from hotloop.errors import MissingExtraError, ModelConnectionError, ModelStatusError
+from hotloop.errors import MissingExtraError, ModelConnectionError, ModelError, ModelStatusError
 from support.bodies import answer
 from support.faults import Faulty, whole
+from support.http2 import Http2
 from support.origin import Origin
 from support.proxy import Proxy
 
@@ -85,6 +86,23 @@ async def test_a_header_that_is_no_text_is_not_there(wire, name):
             server.script([odd.replace(b"200 OK", b"429 Too Many Requests")])
             with pytest.raises(ModelStatusError):
                 await llm.chat(ASK)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_http_2_is_spoken_where_it_is_asked_for(secure, wire, monkeypatch):
+    _, certificate = secure
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    body = b'{"choices": [{"message": {"content": "Hello"}}]}'
+    with Http2(certificate, certificate.with_name("key.pem"), body) as server:
+        async with client(server.url, wire, http2=True) as llm:
+            found = await asyncio.gather(*(llm.chat([{"role": "user", "content": f"{n}"}]) for n in range(8)))
+            assert [reply.text for reply in found] == ["Hello"] * 8
+        assert server.paths == ["/v1/chat/completions"] * 8
+        before = server.connections
+        async with client(server.url, wire) as llm:
+            with pytest.raises(ModelError):  # the server speaks nothing else
+                await llm.chat(ASK)
+        assert server.connections == before
 
 
 @pytest.mark.parametrize("wire", WIRES)

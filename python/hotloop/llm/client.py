@@ -193,7 +193,9 @@ class LLMClient:
         if not failures:
             raise error
         for model, failure in zip(self._askers[1:], (*failures[1:], error), strict=False):
-            failures[0].add_note(f"then {model.model}: {failure}")
+            note = f"then {model.model}: {failure}"
+            if note not in getattr(failures[0], "__notes__", ()):  # an error may be shared with callers that joined
+                failures[0].add_note(note)
         raise failures[0]
 
     # -- embeddings and batches ------------------------------------------------------------------------------------

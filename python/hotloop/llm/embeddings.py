@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -208,7 +209,8 @@ def read(raw: bytes | memoryview, count: int, secrets: Secrets) -> tuple[list[li
         said = orjson.loads(raw)
         vectors: list[list[float] | None] = [None] * count
         for item in said["data"]:
-            vectors[item["index"]] = _vector(item["embedding"])
+            place = range(count).index(item["index"])  # which takes no negative one, as a list would
+            vectors[place] = _vector(item["embedding"])
         whole = [vector for vector in vectors if vector is not None]
         if len(whole) == count == len(said["data"]):
             return whole, Usage.of(said.get("usage"))
@@ -220,6 +222,8 @@ def read(raw: bytes | memoryview, count: int, secrets: Secrets) -> tuple[list[li
 def _vector(value: Any) -> list[float]:
     if isinstance(value, str):  # encoding_format="base64": 32-bit floats, little-endian
         numbers = array("f", base64.b64decode(value, validate=True))
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError
         return numbers.tolist()
     if not isinstance(value, list) or not all(isinstance(number, float | int) for number in value):
         raise TypeError
