@@ -64,8 +64,11 @@ def test_the_wheel_imports_in_an_empty_environment_and_pulls_only_what_the_core_
     assert python(code, inside).strip() == hotloop.cache_key(1).hex()
 
 
-def test_the_wheel_holds_types_and_no_tests():
+def test_the_wheel_holds_all_that_is_no_code_and_no_tests():
+    package = ROOT / "python"
+    ours = {path for path in package.rglob("*") if path.suffix in (".jinja", ".pyi", ".toml", ".typed")}
+    assert len(ours) >= 3
     for wheel in (ROOT / "dist").glob("*.whl"):
         names = zipfile.ZipFile(wheel).namelist()
-        assert {"hotloop/py.typed", "hotloop/_core.pyi"} <= set(names)
+        assert {path.relative_to(package).as_posix() for path in ours} <= set(names)
         assert not [name for name in names if name.startswith("tests/")]

@@ -317,3 +317,18 @@ async def test_a_file_that_is_somebody_elses_stays(server, desk):
         (again,) = await llm.batch([ask("a")], resume=["batch_0"], poll=0)
     assert again.text == "re a"
     assert desk.files["theirs"] == b"precious"
+
+
+async def test_a_cache_that_fails_loses_no_batch(server, desk, caplog):
+    class Broken(MemoryCache):
+        async def get(self, key):
+            raise OSError("sk-secret")
+
+        put = delete = get
+
+    heard = []
+    async with client(server, cache=Broken()) as llm:
+        (one,) = await llm.batch([ask("a")], poll=0, submitted=heard.append)
+    assert (one.text, heard) == ("re a", ["batch_0"])
+    assert "not remembered: OSError" in caplog.text
+    assert "sk-secret" not in caplog.text

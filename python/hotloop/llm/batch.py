@@ -14,6 +14,7 @@ import orjson
 from .._core import cache_key
 from ..cache.base import Record
 from ..calls import Call, Demand, Policy
+from ..calls.forgiven import Forgiven
 from ..errors import ModelError, ModelRequestError, ModelResponseError, ModelStatusError
 from .asking import Wanted
 from .attempt import HEADERS
@@ -34,6 +35,7 @@ __all__ = ["Batches"]
 
 _log = logging.getLogger(__name__)
 
+_FAILED = "a cache tier failed, so a batch under way is not remembered"
 _KEPT = 28 * 86_400.0  # seconds that a batch is remembered; its results are gone after some 29 days
 _ARGUMENTS = ("messages", "tools", "output_type", "policy")
 
@@ -66,6 +68,7 @@ class Batches:
         self._asker = asker
         self._desk = desk
         self._sleep = sleep
+        self._forgiven = Forgiven()
 
     async def run(
         self,
@@ -264,16 +267,27 @@ class Batches:
 
     async def _remembered(self, name: str) -> str | None:
         cache = self._asker.path.cache
-        hit = None if cache is None else await cache.get(self._place(name))
-        return None if hit is None else hit.record.payload.decode()
+        try:
+            hit = None if cache is None else await cache.get(self._place(name))
+            return None if hit is None else hit.record.payload.decode()
+        except Exception as error:  # noqa: BLE001 - whatever a tier of a user's own may raise
+            self._forgiven(_FAILED, error)
+            return None
 
     async def _remember(self, batch: str, names: list[str]) -> None:
         cache = self._asker.path.cache
-        if cache is not None:
+        if cache is None:
+            return
+        try:
             for name in names:
                 await cache.put(self._place(name), Record(batch.encode(), time.time()), _KEPT)
+        except Exception as error:  # noqa: BLE001 - as above; a batch that was submitted is waited for all the same
+            self._forgiven(_FAILED, error)
 
     async def _forget(self, name: str) -> None:
         cache = self._asker.path.cache
-        if cache is not None:
-            await cache.delete(self._place(name))
+        try:
+            if cache is not None:
+                await cache.delete(self._place(name))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._forgiven(_FAILED, error)
