@@ -1,6 +1,7 @@
 """Time limits, cancellation and tools that misbehave: nobody is held, nothing runs on unseen."""
 
 import asyncio
+import itertools
 import logging
 import subprocess
 import sys
@@ -286,3 +287,70 @@ asyncio.run(main())
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert "no result after 0.01 s" in ended.stdout
+
+
+class Mute(Exception):  # noqa: N818 - it says nothing
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_whatever_an_error_says_the_others_keep_their_results(sync):
+    def act(kind: str) -> object:
+        match kind:
+            case "mute":
+                raise Mute
+            case "odd":
+                raise ValueError("\ud800")
+            case "print":
+                print("\ud800")
+            case "endless":
+                return itertools.count()
+            case "generator":
+                return (n for n in range(3))
+        return kind
+
+    async def later(kind: str) -> object:
+        await asyncio.sleep(0)
+        return act(kind)
+
+    kinds = ("mute", "odd", "print", "endless", "generator", "fine")
+    made = tool(name="act", effect="pure")(act if sync else later)
+    async with ToolPipeline(ToolRegistry([made])) as pipe:
+        mute, odd, printed, endless, generator, fine = await pipe.run_batch(
+            [ToolCall("act", {"kind": k}) for k in kinds]
+        )
+    assert mute.content == "Error: act failed: Mute"
+    assert odd.content == "Error: act failed: ValueError: ?"
+    assert printed.content.endswith("[the tool printed:]\n?\n")
+    assert "return a list" in endless.content
+    assert "return a list" in generator.content
+    assert fine.value == "fine"
+
+
+async def test_work_that_ends_in_the_moment_of_its_cancellation_leaves_its_thread_free(monkeypatch):
+    loop, working, gate, told = asyncio.get_running_loop(), asyncio.Event(), threading.Event(), threading.Event()
+    tell = loop.call_soon_threadsafe
+
+    @tool(effect="external", resources=[])
+    def work() -> None:
+        tell(working.set)
+        gate.wait()
+
+    def telling(*args):
+        handle = tell(*args)
+        told.set()
+        return handle
+
+    async with ToolPipeline(ToolRegistry([work])) as pipe:
+        task = asyncio.create_task(pipe.run(ToolCall("work", {})))
+        await working.wait()
+        monkeypatch.setattr(loop, "call_soon_threadsafe", telling)
+        gate.set()
+        told.wait()  # the end of the work is the loop's next turn, and the cancellation comes before it
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert (pipe.metrics().abandoned, pipe.metrics().threads) == (0, 1)
+        assert (await pipe.run(ToolCall("work", {}))).error is None
+        assert pipe.metrics().threads == 1

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolError, ToolRefusedError
+from ..tools.content import words_of
 
 if TYPE_CHECKING:
     from ..tools.approval import Approver, Question
@@ -30,7 +31,7 @@ async def decide(question: Question, approver: Approver | None) -> dict[str, Any
     except ToolError:
         raise
     except Exception as error:
-        raise ToolError(f"{name} was not run: asking for approval failed: {type(error).__name__}: {error}") from error
+        raise ToolError(f"{name} was not run: asking for approval failed: {words_of(error)}") from error
     if decision is True:
         return None
     if isinstance(decision, dict):

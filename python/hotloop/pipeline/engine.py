@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..calls import Call, CallPath, Policy
 from ..errors import ToolError, ToolTimeoutError
-from ..tools.content import content_of
+from ..tools.content import content_of, unicode_of
 from .batches import Batches
 from .keeping import SHARED, Keeping
 from .metrics import Meters, PipelineMetrics
@@ -165,7 +165,7 @@ class Engine:
         self.meters.calls += 1
         content = done.content
         if done.printed:
-            content = f"{content}\n[the tool printed:]\n{done.printed}"
+            content = f"{content}\n[the tool printed:]\n{unicode_of(done.printed)}"
         if job.edited is not None:
             content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
         return _new(ToolResult, (job.call, done.value, content, None, cached, perf_counter() - job.start))
@@ -177,7 +177,7 @@ class Engine:
         counts["failed"] += 1
         if isinstance(error, ToolTimeoutError):
             counts["timeouts"] += 1
-        return ToolResult(job.call, None, f"Error: {error}", error, cached, perf_counter() - job.start)
+        return ToolResult(job.call, None, unicode_of(f"Error: {error}"), error, cached, perf_counter() - job.start)
 
     def expired(self, job: Job, terms: Terms, cause: BaseException | None = None) -> ToolResult:
         """Return the result of a call whose time is over."""

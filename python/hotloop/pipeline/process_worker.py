@@ -13,7 +13,7 @@ import orjson
 
 from ..errors import HotloopError
 from ..tools import Tool, tool
-from ..tools.content import content_of
+from ..tools.content import content_of, words_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -48,5 +48,4 @@ def _answer(request: dict[str, Any], tools: dict[tuple[str, str], Tool]) -> byte
     except HotloopError as error:
         return orjson.dumps({"error": str(error)})
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its caller's to hear
-        text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
-        return orjson.dumps({"error": f"{request['name']} failed: {text}"})
+        return orjson.dumps({"error": f"{request['name']} failed: {words_of(error)}"})

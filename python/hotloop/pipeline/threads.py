@@ -30,7 +30,7 @@ class Late(Protocol):
 
 
 class _Job:
-    __slots__ = ("abandoned", "caller", "context", "ended", "func", "loop", "owner")
+    __slots__ = ("abandoned", "caller", "context", "ended", "func", "loop", "over", "owner")
 
     def __init__(
         self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop, owner: Threads, caller: Late | None
@@ -40,6 +40,7 @@ class _Job:
         self.loop = loop
         self.owner = owner
         self.abandoned = False
+        self.over = False
         self.context = contextvars.copy_context()
         self.ended: asyncio.Future[Ended] = loop.create_future()
 
@@ -108,6 +109,8 @@ class Threads:
         try:
             return await job.ended
         except asyncio.CancelledError:
+            if job.over:  # its work ended between the cancellation and this turn
+                raise
             job.abandoned = True  # where its thread has not come to it yet, it never starts
             self.abandoned += 1
             if caller is not None:
@@ -120,8 +123,9 @@ class Threads:
             self.abandoned -= 1
             if job.caller is not None:
                 job.caller.late()
-        else:
+        elif not job.ended.cancelled():
             job.ended.set_result(ended)
+        job.over = True
         if self._closed:
             self._release(worker)
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
 
 from ..errors import HotloopError, ToolError, ToolTimeoutError
-from ..tools.content import content_of
+from ..tools.content import content_of, words_of
 from .drive import DROPPED, drive
 from .printed import Printer, capture, release
 from .processes import Processes, Ticket
@@ -148,7 +149,7 @@ class Workshop:
             if isinstance(error, ToolError):
                 raise error
             raise failure(name, error) from error
-        if asyncio.iscoroutine(value):
+        if inspect.iscoroutine(value):  # asyncio would take a generator for one, before Python 3.12
             return await drive(value, name, grace, self._meters)
         return value
 
@@ -206,5 +207,4 @@ def failure(name: str, error: BaseException) -> ToolError:
     """Return what a tool raised as the error of its call."""
     if isinstance(error, HotloopError):
         return ToolError(str(error))
-    text = str(error)
-    return ToolError(f"{name} failed: {type(error).__name__}{': ' if text else ''}{text}")
+    return ToolError(f"{name} failed: {words_of(error)}")

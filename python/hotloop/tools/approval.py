@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..errors import ToolError
 from ..toolcall import ToolCall
+from .content import words_of
 
 __all__ = ["Approval", "Approver", "Decision", "Question", "reason_to_ask"]
 
@@ -49,7 +50,7 @@ def reason_to_ask(approval: Approval, call: ToolCall) -> str | None:
         needed = approval(call)
     except Exception as error:
         raise ToolError(
-            f"{call.name} was not run: the check whether it needs approval failed: {type(error).__name__}: {error}"
+            f"{call.name} was not run: the check whether it needs approval failed: {words_of(error)}"
         ) from error
     if needed is True or needed is False:
         return "" if needed else None

@@ -15,6 +15,7 @@ from typing_extensions import ParamSpec, TypeVar
 from ..errors import ToolArgumentsError, ToolDefinitionError, ToolError
 from .approval import Approval, reason_to_ask
 from .callables import by_name, is_async, local_names, name_of
+from .content import words_of
 from .declaration import check_declaration, check_importable
 from .effects import Access, Effect, Resources, access, fixed_access
 from .identity import identity_of
@@ -222,9 +223,7 @@ class Tool(Generic[P, R]):
         except ToolDefinitionError:
             raise
         except Exception as error:
-            raise ToolArgumentsError(
-                f"{self.name}: the arguments could not be checked: {type(error).__name__}: {error}"
-            ) from error
+            raise ToolArgumentsError(f"{self.name}: the arguments could not be checked: {words_of(error)}") from error
 
     def invoke(self, args: Any) -> Any:
         """Call the function with validated arguments; a coroutine function gives its coroutine."""
@@ -253,7 +252,7 @@ class Tool(Generic[P, R]):
             touched = self._resources if self._touched is None else self._touched(self._spec.complete(args))
             return access(self.effect, cast("Any", touched))
         except Exception as error:
-            raise ToolError(f"{self.name}: its resources are unknown: {type(error).__name__}: {error}") from error
+            raise ToolError(f"{self.name}: its resources are unknown: {words_of(error)}") from error
 
     def reason_to_ask(self, call: ToolCall) -> str | None:
         """Return why a person must be asked before a call runs, or None where nobody need be.
