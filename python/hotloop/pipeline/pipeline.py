@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
@@ -149,6 +150,7 @@ class ToolPipeline:
 
         Raises:
             ToolError: the pipeline is closed.
+            ValueError: the timeout is no number.
         """
         if self._engine.closed:
             self._engine.check_open()
@@ -241,6 +243,8 @@ class ToolPipeline:
 def _terms(priority: Priority, timeout: float | None) -> Terms:
     if timeout is None:
         return _PLAIN if priority is _NORMAL else Terms(priority)
+    if math.isnan(timeout):
+        raise ValueError("timeout is nan; it must be a number of seconds, or None for no limit")
     return Terms(priority, timeout, asyncio.get_running_loop().time() + timeout)
 
 

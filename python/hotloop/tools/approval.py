@@ -48,7 +48,7 @@ def reason_to_ask(approval: Approval, call: ToolCall) -> str | None:
         return "" if approval == "always" else None
     try:
         needed = approval(call)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ToolError(
             f"{call.name} was not run: the check whether it needs approval failed: {words_of(error)}"
         ) from error

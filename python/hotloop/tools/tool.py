@@ -251,7 +251,7 @@ class Tool(Generic[P, R]):
         try:
             touched = self._resources if self._touched is None else self._touched(self._spec.complete(args))
             return access(self.effect, cast("Any", touched))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ToolError(f"{self.name}: its resources are unknown: {words_of(error)}") from error
 
     def reason_to_ask(self, call: ToolCall) -> str | None:
