@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import json
 import math
+import subprocess
 import sys
 import threading
 from collections import ChainMap, OrderedDict, UserDict, defaultdict, namedtuple
@@ -288,3 +289,47 @@ def test_text_that_has_no_canonical_form(text, path):
 def test_text_is_text():
     with pytest.raises(TypeError, match="bytes or str"):
         canonicalize(1)
+
+
+def test_the_deepest_values_fit_a_thread_with_a_small_stack():
+    program = """
+import threading
+from hotloop._core import cache_key, canonical_json, canonicalize, request_key
+from hotloop.errors import CanonicalError
+
+class Items(list):
+    pass
+
+def nested(wrap, levels=512):
+    value = wrap(1)
+    for _ in range(levels - 1):
+        value = wrap(value)
+    return value
+
+def refused(call, value):
+    try:
+        call(value)
+    except CanonicalError:
+        return
+    raise SystemExit("not refused")
+
+def work():
+    canonical_json(nested(lambda value: [value]))
+    cache_key(nested(lambda value: {"a": value}))
+    canonical_json(nested(lambda value: Items([value])))
+    canonicalize("[" * 512 + "]" * 512)
+    request_key('{"a":' * 512 + "1" + "}" * 512)
+    request_key({"messages": [nested(lambda value: {"a": value, "b": "b" * 100}), {}]})
+    refused(canonical_json, nested(lambda value: [value, {1: 1}]))
+    refused(canonical_json, nested(lambda value: Items([value]), 10_000))
+    refused(canonicalize, "[" * 10_000)
+    done.append(True)
+
+done = []
+threading.stack_size(512 << 10)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+assert done
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
