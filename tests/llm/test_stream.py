@@ -220,6 +220,7 @@ ODD = data(
 @pytest.mark.parametrize(
     ("pieces", "texts"),
     [
+        ([delta(content=text) for text in (", ", ": ", ",", "m", "}", "y")], [", ", ": ", ",", "m", "}", "y"]),
         (FRAMED, ["a", "b", 'c"}', "d\\", "é\u2028🎈", "\x00", " "]),
         ([*FRAMED[:3], ODD, delta(content="")], ["a", "b", 'c"}']),
         ([FRAMED[0], FRAMED[0].replace(b'"a"', b'"a", "content": "z"')], ["a", "z"]),  # the last of a name counts

@@ -53,6 +53,10 @@ class Frame:
         if not self._credit:
             return
         self._credit -= 1
-        head, found, tail = data.partition(orjson.dumps(text))
-        if found and tail and self._text_of(orjson.loads(b"%b%b%b" % (head, orjson.dumps(_PROBE), tail))) == _PROBE:
+        head, _, tail = data.partition(orjson.dumps(text))
+        try:  # the bytes may stand elsewhere, too: "," ends one string and begins the next
+            probe = orjson.loads(b"%b%b%b" % (head, orjson.dumps(_PROBE), tail))
+        except orjson.JSONDecodeError:
+            return
+        if tail and self._text_of(probe) == _PROBE:
             self._head, self._tail = head, tail

@@ -236,6 +236,8 @@ class OpenAIStream:
                 raise reported(chunk.get("error", chunk), self._secrets)
             if self._answer and (text := _piece(chunk)):
                 self._frame.learn(data, text)
+                self._text.append(text)
+                return [TextDelta(text)]
             events: list[StreamEvent] = []
             for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
@@ -317,14 +319,15 @@ class OpenAIStream:
 
 def _piece(chunk: dict[str, Any]) -> str | None:
     """Return the text of a chunk that says nothing else; None for any other."""
-    match chunk:
-        case {"error": error} if error is not None:
-            return None
-        case {"usage": usage} if usage is not None:
-            return None
-        case {"choices": [{"delta": {"content": str(text), **others}, **choice}]} if not others:
-            return None if choice.get("index") or choice.get("finish_reason") else text
-    return None
+    choices = chunk.get("choices")
+    if not choices or len(choices) != 1 or chunk.get("usage") is not None or chunk.get("error") is not None:
+        return None
+    choice = choices[0]
+    delta = choice.get("delta")
+    if not delta or len(delta) != 1 or choice.get("index") or choice.get("finish_reason"):
+        return None
+    text = delta.get("content")
+    return text if type(text) is str else None
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -54,6 +55,7 @@ class StandardWire:
         ] = WeakKeyDictionary()
         self._tls: ssl.SSLContext | None = None
         self._timeout = self._limits(settings.timeout)
+        self._parsed = lru_cache(64)(httpx2.URL)  # a request parses its URL twice
 
     async def send(
         self,
@@ -66,7 +68,9 @@ class StandardWire:
     ) -> T:
         """Send a request and return what `use` makes of the whole response; a large one lies in a pooled buffer."""
         client = self._http or await self._client(url)
-        request = client.build_request(method, url, headers=headers, content=body, timeout=self._limits(patience))
+        request = client.build_request(
+            method, self._parsed(url), headers=headers, content=body, timeout=self._limits(patience)
+        )
         with self._failures(url, patience):
             response = await client.send(request, stream=True)
         try:
@@ -98,7 +102,9 @@ class StandardWire:
     ) -> AsyncGenerator[tuple[Answer, AsyncIterator[bytes]]]:
         """Send a request and give the response's head, with an empty body, and its chunks as they come."""
         client = self._http or await self._client(url)
-        request = client.build_request("POST", url, headers=headers, content=body, timeout=self._limits(patience))
+        request = client.build_request(
+            "POST", self._parsed(url), headers=headers, content=body, timeout=self._limits(patience)
+        )
         with self._failures(url, patience):
             response = await client.send(request, stream=True)
         try:
