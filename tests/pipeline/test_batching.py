@@ -121,6 +121,16 @@ async def test_wrong_answers_become_errors_that_say_so(answer, values, said):
     assert all(isinstance(result.error, ToolError) and said in result.content for result in results if result.error)
 
 
+async def test_a_list_that_counts_wrongly_leaves_nobody_waiting():
+    class Short(list):
+        def __iter__(self):
+            return iter([1])
+
+    async with Squares(answer=lambda calls: Short([1, 2, 3]), effect="pure").pipeline() as pipe:
+        results = await pipe.run_batch(calls(1, 2, 3))
+    assert [result.value for result in results] == [1, None, None]
+
+
 async def test_identical_calls_run_once_where_they_only_look():
     for effect, seen in (("pure", [[1, 2]]), ("external", [[1, 2, 1]])):
         squares = Squares(effect=effect)

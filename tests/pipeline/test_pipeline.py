@@ -580,6 +580,16 @@ class TestSharing:
         assert (again.value, again.content) == (first.value, first.content) == ({"n": 8}, '{"n":8}')
         assert pipe.metrics().hits == 1
 
+    async def test_a_time_limit_that_is_no_number_is_refused(self):
+        @tool(effect="pure")
+        async def plain(n: int) -> int:
+            return n
+
+        async with pipeline(plain) as pipe:
+            for run in (pipe.run, lambda call, timeout: pipe.run_batch([call, call], timeout=timeout)):
+                with pytest.raises(ValueError, match="timeout is nan"):
+                    await run(ToolCall("plain", {"n": 1}), timeout=float("nan"))
+
     async def test_arguments_that_look_alike_once_validated_are_not_one_call(self):
         """A secret is written as stars, an excluded field not at all, and what is iterated can be read only once."""
 

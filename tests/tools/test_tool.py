@@ -4,6 +4,7 @@ import enum
 import functools
 import inspect
 import math
+import sys
 from typing import Annotated, Literal, Optional
 
 import orjson
@@ -396,6 +397,9 @@ class TestDefinitions:
             tool(effect="pure")(paint)
 
 
+def nothing() -> None: ...
+
+
 class TestEffects:
     def test_resources_are_a_function_of_the_arguments_with_their_defaults(self, tmp_path):
         @tool(effect="read", resources=lambda path: [tmp_path / path])
@@ -411,6 +415,11 @@ class TestEffects:
         def write(path: str) -> None: ...
 
         assert write.access({"path": "link/x/../y"}) == write.access({"path": "real/y"})
+
+    def test_resources_that_end_the_program_are_an_error_of_the_call(self):
+        made = tool(effect="read", resources=lambda: sys.exit(1))(nothing)
+        with pytest.raises(ToolError, match="its resources are unknown: SystemExit: 1"):
+            made.access({})
 
     def test_resources_that_fail_are_an_error_of_the_call(self):
         for broken in (lambda x: 1 / 0, lambda x: [3], lambda x: 7):

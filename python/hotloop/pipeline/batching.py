@@ -144,6 +144,7 @@ def share_out(tool: Tool, count: int, results: Any) -> list[Done | BaseException
             f"{tool.name} failed: its batch function returned {type(results).__name__}, not a list with a result a call"
         )
         return [wrong] * count
+    results = list(results)  # a subclass may count otherwise than it gives
     if len(results) > count:
         wrong = ToolError(
             f"{tool.name} failed: its batch function returned {len(results)} results for {count} calls, so whose they "
