@@ -3,11 +3,13 @@
 import gzip
 import json
 import sqlite3
+import threading
 
 import pytest
 
 from hotloop import Config, MemoryCache, Retry, SqliteCache, TieredCache, request_key
 from hotloop.cache import Hit, Record
+from hotloop.calls import Limits
 from support.bodies import PATHS, STREAMING, answer, ask, events
 from support.callers import KINDS, Caller
 from support.faults import Faulty, Seen, chunked, head, whole
@@ -425,3 +427,21 @@ def test_a_record_that_is_no_answer_of_http_is_a_miss(kind):
 
     with Faulty(whole(answer("chat"))) as server, Caller(kind, cache=Foreign()) as hot:
         assert hot.post(server.root + CHAT, ask("chat")).hotloop["cache"] == "miss"
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_synchronous_request_of_chance_stays_in_its_thread_also_when_it_is_retried(library):
+    limits = Limits(concurrency=1)
+    threads = set()
+
+    def flaky(seen):
+        return whole({"error": {}}, "503 Unavailable", retry_after=0) if len(server.requests) < 3 else counted(seen)
+
+    with Faulty(flaky) as server, Caller(f"{library}-sync", retry=Retry(attempts=3), limits=limits) as hot:
+        inner = hot.transport._body.inner
+        send = inner.handle_request
+        inner.handle_request = lambda request: threads.add(threading.get_ident()) or send(request)
+        for _ in range(2):
+            assert hot.post(server.root + CHAT, ask("chat", temperature=1)).status == 200
+        assert len(server.requests) == 4
+    assert threads == {threading.get_ident()}

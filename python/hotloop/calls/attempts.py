@@ -32,7 +32,12 @@ class Attempts:
         self._sleep = sleep
         self._observer = observer
 
-    async def first(self, call: Call[Any] | StreamCall, work: Callable[[], Awaitable[T]]) -> T:
+    async def first(
+        self,
+        call: Call[Any] | StreamCall,
+        work: Callable[[], Awaitable[T]],
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> T:
         """Return what `work` gives, on the first attempt that succeeds."""
         number = 1
         self._budget.deposit()
@@ -45,7 +50,7 @@ class Attempts:
                 if delay is None or not self._budget.withdraw():
                     raise
                 self._observer(CallRetried(call.kind, call.name, number, delay, brief(error), call.id))
-            await self._sleep(delay)
+            await (sleep or self._sleep)(delay)
             number += 1
 
 

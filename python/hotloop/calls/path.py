@@ -74,13 +74,12 @@ class CallPath:
     ) -> None:
         self.cache = cache
         self.observer = observer
-        self._retry = retry or Retry(attempts=1)
         self._single_flight = single_flight
         self._clock = clock = clock or Clock()
         self._forgiven = Forgiven()
         self._records = Records(cache, clock, self._forgiven)
         self._caches, self._reads = self._records.caches, self._records.reads
-        self._attempts = Attempts(self._retry, clock.sleep, self._tell)
+        self._attempts = Attempts(retry or Retry(attempts=1), clock.sleep, self._tell)
         self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
         self._leases = Leases.of(cache, clock.sleep, self._forgiven) if single_flight else None
         self._flights: Flights[Any] = Flights()
@@ -223,13 +222,15 @@ class CallPath:
         """Return what an attempt at `call` enters before it starts, and leaves when it has ended."""
         return self._gate.passage(call.demand)
 
-    def retries(self, call: StreamCall) -> bool:
-        """Whether a failed attempt at `call` may be made again."""
-        return call.policy.retry and self._retry.attempts > 1
-
-    async def attempt(self, call: Call[Any] | StreamCall, work: Callable[[], Awaitable[T]]) -> T:
-        """Return what `work` gives, on the first attempt that succeeds."""
-        return await self._attempts.first(call, work)
+    async def attempt(
+        self,
+        call: Call[Any] | StreamCall,
+        work: Callable[[], Awaitable[T]],
+        *,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> T:
+        """Return what `work` gives, on the first attempt that succeeds; `sleep` waits between them."""
+        return await self._attempts.first(call, work, sleep)
 
     @asynccontextmanager
     async def _live(self, call: StreamCall) -> AsyncGenerator[Opened]:

@@ -97,8 +97,8 @@ class AsyncHotTransport(httpx.AsyncBaseTransport):
 class HotTransport(httpx.BaseTransport):
     """The synchronous twin of `AsyncHotTransport`; may be used from several threads.
 
-    Requests that need nothing of the path are sent in the caller's thread. Those that are cached, joined, limited or
-    retried run in a thread of hotloop's own, which all such transports of the process share.
+    Requests that are neither stored nor joined are sent in the caller's thread. The others run in a thread of hotloop's
+    own, which all such transports of the process share.
     """
 
     def __init__(

@@ -1,12 +1,13 @@
 """The body of the synchronous transports: the same path, walked in the portal's event loop.
 
-A request that the path has nothing to do for is sent in the caller's thread, and an answer in memory is served there.
+A request that is neither stored nor joined is sent in the caller's thread, and an answer in memory is served there.
 Everything else is shared between threads, so it runs in the portal, with the blocking work in its workers. Chunks are
 read from the server when a reader wants them, so that none is being read when the last reader leaves.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
@@ -19,7 +20,7 @@ from .portal import Portal, portal
 from .tokens import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
     from ..calls import Demand
     from ..calls.gate import Passage
@@ -116,14 +117,8 @@ class SyncBody:
         request, call = core.plan(request)
         if call is None:
             return self.inner.handle_request(request)
-        if core.path.free(call) and not core.path.retries(call) and call.demand is not None:
-            passage = core.path.passage(call)
-            try:
-                entered = passage.try_enter()
-            except CircuitOpenError as error:
-                return core.left_alone(call, error)
-            if entered:
-                return self._send(request, call, call.demand, passage)
+        if core.path.free(call) and call.demand is not None:
+            return self._send(request, call, call.demand)
         found = core.path.peek(call)
         if found is not None:
             if found.stale:
@@ -131,21 +126,43 @@ class SyncBody:
             return core.stored(call, found)
         return self._walk(call, portal())
 
-    def _send(self, request: Any, call: StreamCall, demand: Demand, passage: Passage) -> Any:
+    def _send(self, request: Any, call: StreamCall, demand: Demand) -> Any:
         """Send a request that has no tier to be in and nobody to share with, in the caller's thread."""
-        core = self.core
+        core, retrying = self.core, call.policy.retry
+
+        async def attempt() -> Any:
+            passage = core.path.passage(call)
+            if not passage.try_enter():
+                portal().call(passage.__aenter__())
+            try:
+                response = self._ask(request, retrying, demand)
+                if retrying and core.may_pass(response):
+                    try:
+                        raise RefusedError(response, b"".join(response.stream))
+                    finally:
+                        response.stream.close()
+            except BaseException as error:
+                passage.leave(error)
+                raise
+            if passage.lasts:
+                watch = Watch(demand, core.meta(request, response), core.decoded) if passage.counts_tokens else None
+                response.stream = self._watched(response.stream, passage, watch)
+            else:
+                passage.leave()
+            return response
+
         try:
-            response = self._ask(request, False, demand)
-        except BaseException as error:
-            passage.leave(error)
-            raise
-        if passage.lasts:
-            watch = Watch(demand, core.meta(request, response), core.decoded) if passage.counts_tokens else None
-            response.stream = self._watched(response.stream, passage, watch)
+            response = _now(core.path.attempt(call, attempt, sleep=_sleep))
+        except RefusedError as refused:
+            return core.refused(call, refused)
+        except CircuitOpenError as error:
+            return core.left_alone(call, error)
+        except UnreachedError as error:
+            cause = error.__cause__
         else:
-            passage.leave()
-        response.extensions["hotloop"] = report(call, "bypass")
-        return response
+            response.extensions["hotloop"] = report(call, "bypass")
+            return response
+        raise cause or AssertionError("no cause")
 
     def _ask(self, request: Any, retrying: bool, demand: Demand) -> Any:
         try:
@@ -237,6 +254,20 @@ class SyncBody:
         finally:
             if self.core.owned is not None:
                 portal().call(self.core.owned.aclose())
+
+
+def _now(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` gives, in this thread; it waits for nothing but by blocking."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        found: T = done.value
+        return found
+    raise AssertionError("it waited for an event loop")
+
+
+async def _sleep(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - blocks the caller's thread, as `_now` wants it
 
 
 async def _enter(entered: AbstractAsyncContextManager[StreamOutcome]) -> StreamOutcome:
