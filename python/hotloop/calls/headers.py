@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .quota import Report
 
-__all__ = ["COME_LATER", "Headers", "read_report", "retry_after"]
+__all__ = ["COME_LATER", "QUOTA_HEADERS", "Headers", "read_report", "retry_after"]
 
 
 class Headers(Protocol):
@@ -35,6 +35,12 @@ _DIALECTS = (  # each with names of which it says at least one
     (_ANTHROPIC, (_ANTHROPIC[1][0], _ANTHROPIC[0][0], _ANTHROPIC[1][2])),
 )
 COME_LATER = frozenset({429, 503, 529})
+QUOTA_HEADERS = frozenset(
+    name.encode()
+    for name in ("retry-after", "retry-after-ms", *(name for names, _ in _DIALECTS for row in names for name in row))
+    if name
+)
+"""All names that are read here."""
 _UNSAID = Report()
 
 

@@ -17,7 +17,7 @@ import orjson
 from .._core import request_key
 from ..cache import MemoryCache, open_cache
 from ..calls import Breaking, CallPath, Demand, Limits, Mode, Opened, Policy, Retry, StreamCall, StreamOutcome
-from ..calls.headers import retry_after
+from ..calls.headers import QUOTA_HEADERS, retry_after
 from ..config import Config
 from ..errors import CanonicalError, CircuitOpenError, HotloopError
 from .answers import kept, replayed, whole
@@ -44,7 +44,6 @@ _COOKIE = frozenset({b"cookie"})
 _NO_WISH = Wish()
 _LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # that an answer may be, by its endpoint
 _BYTES_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
-_OF_QUOTAS = re.compile(rb"ratelimit|retry-after", re.IGNORECASE)
 _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -226,7 +225,11 @@ class Core:
     def _demand(request: Any, body: bytes, ask: Ask, tenant: bytes) -> Demand:
         url, fields = request.url, ask.fields
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        answer = next((fields[name] for name in _LONGEST if isinstance(fields.get(name), int)), None)
+        answer = None
+        for name in _LONGEST:
+            if isinstance(found := fields.get(name), int):
+                answer = found
+                break
         return Demand(
             f"{origin} {fields.get('model', '')} {tenant.hex()[:16]}",
             origin=origin,
@@ -275,9 +278,9 @@ class Core:
     def observe(demand: Demand, response: Any) -> None:
         """Hand on what the head of an answer says of quotas."""
         said = {
-            name.lower().decode("latin-1"): value.decode("latin-1")
+            low.decode(): value.decode("latin-1")
             for name, value in response.headers.raw
-            if _OF_QUOTAS.search(name)
+            if (low := name.lower()) in QUOTA_HEADERS
         }
         demand.observe(said, response.status_code)
 
