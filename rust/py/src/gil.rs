@@ -45,6 +45,9 @@ mod held {
     impl Sharing for Interpreter {
         type Lock = NoLock;
 
+        /// One would do, but it would grow with a longer pause. More are farther apart in memory.
+        const MOST_SHARDS: u64 = 4;
+
         #[inline]
         fn count(counter: &AtomicU64) -> u64 {
             let before = counter.load(Ordering::Relaxed);

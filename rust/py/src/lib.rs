@@ -6,6 +6,8 @@ mod direct;
 mod error;
 mod gil;
 mod key;
+#[cfg(target_os = "linux")]
+mod pages;
 mod pool;
 #[cfg(unix)]
 mod search;
@@ -13,6 +15,10 @@ mod track;
 mod value;
 
 use pyo3::prelude::*;
+
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static MEMORY: pages::Pages = pages::Pages;
 
 /// The compiled parts of hotloop. None needs the GIL: see `docs/free_threading.md`.
 #[pymodule(gil_used = false)]

@@ -3,6 +3,9 @@
 //! A hit shares its shard's lock with other hits and writes nothing but a mark in its entry. No value is ever dropped
 //! under a lock: what is evicted, replaced or expired goes into the caller's [`Dropped`], whose destructors run when
 //! the caller lets go of it.
+//!
+//! `slots` finds an entry and `table` holds all that one lock protects; `policy` says who makes room, by `segments`
+//! (queues), `sketch` (how often) and `duel` (which window); `recent` brings it the hits.
 
 mod budget;
 mod clock;
@@ -37,7 +40,6 @@ pub type Dropped<V> = SmallVec<[V; 2]>;
 
 /// Entries below which a further shard costs more in precision than it gains in concurrency.
 const SHARD_ENTRIES: u64 = 2048;
-const MOST_SHARDS: u64 = 16;
 /// Slots are 32-bit numbers.
 const MOST_ENTRIES: u64 = 1 << 31;
 
@@ -138,7 +140,7 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
         if max_bytes == 0 {
             return Err(LimitError::MaxBytes);
         }
-        let shards = (capacity / SHARD_ENTRIES).clamp(1, MOST_SHARDS);
+        let shards = (capacity / SHARD_ENTRIES).clamp(1, S::MOST_SHARDS);
         let shards = 1 << shards.ilog2();
         // Chance gives some shards more than their part, hardly ever eight standard deviations more.
         let part = capacity / shards;
@@ -253,11 +255,7 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             size,
         });
         while let Some(next) = new {
-            let mut table = shard.change();
-            table.fetch_for_put::<S>(hash);
-            new = table.put(next, now, &self.budget, dropped);
-            table.fetch_for_victim::<S>();
-            drop(table);
+            new = shard.change().put(next, now, &self.budget, dropped);
             if new.is_some() {
                 self.evict_anywhere(hash, dropped);
             }

@@ -1,6 +1,6 @@
 //! Which entry makes room: W-TinyLFU whose window follows a duel of shadow caches.
 
-use super::{duel::Duel, list::Node, segments::Segments, sketch::Sketch, sync::Sharing};
+use super::{duel::Duel, list::Node, segments::Segments, sketch::Sketch};
 
 /// The queues of the entries, how often keys are asked for, and who decides on the window.
 #[derive(Debug, Default)]
@@ -16,18 +16,6 @@ impl Policy {
         let mut policy = Self::default();
         policy.duel.fit(entries);
         policy
-    }
-
-    /// Fetches what counts the requests for this hash.
-    #[inline]
-    pub(super) fn fetch<S: Sharing>(&self, hash: u64) {
-        self.sketch.fetch::<S>(hash);
-    }
-
-    /// Fetches those of whom one will be evicted next.
-    #[inline]
-    pub(super) fn fetch_for_victim<S: Sharing, N>(&self, slots: &[N]) {
-        self.segments.fetch_for_victim::<S, N>(slots);
     }
 
     fn request(&mut self, hash: u64) {

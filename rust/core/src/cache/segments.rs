@@ -6,7 +6,6 @@
 use super::{
     list::{List, Node, at},
     slots::NONE,
-    sync::Sharing,
 };
 
 const WINDOW: u8 = 0;
@@ -41,16 +40,6 @@ impl Segments {
     pub(super) fn follow(&mut self, moved: &[u32]) {
         for list in [&mut self.window, &mut self.probation, &mut self.protected] {
             list.follow(moved);
-        }
-    }
-
-    /// Fetches those of whom one will be evicted next.
-    #[inline]
-    pub(super) fn fetch_for_victim<S: Sharing, N>(&self, slots: &[N]) {
-        for slot in [self.window.oldest(), self.probation.oldest()] {
-            if let Some(node) = slots.get(slot as usize) {
-                S::fetch(node);
-            }
         }
     }
 
@@ -126,8 +115,7 @@ impl Segments {
         }
         let count = |slot: u32| slots.get(slot as usize).map_or(0, &frequency);
         // Ageing alone makes equals differ by one: without the margin, a loop would wash through the cache.
-        let asked = count(candidate);
-        if asked > 1 && asked > count(victim) + 1 {
+        if count(candidate) > count(victim) + 1 {
             self.shift(slots, candidate, PROBATION);
             return victim;
         }

@@ -1,7 +1,5 @@
 //! How often a key was asked for lately, also one that is not held.
 
-use super::sync::Sharing;
-
 /// Sixteen counters of four bits in each word; together one cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
@@ -61,14 +59,6 @@ impl Sketch {
         )]
         let block = (product >> 64) as usize;
         block
-    }
-
-    /// Fetches what counts the requests for this hash.
-    #[inline]
-    pub(super) fn fetch<S: Sharing>(&self, hash: u64) {
-        if let Some(block) = self.blocks.get(self.block(hash)) {
-            S::fetch(block);
-        }
     }
 
     /// Counts a request.

@@ -91,7 +91,7 @@ impl<N: Node> Slots<N> {
         }
     }
 
-    /// Fetches the nodes among which the one with this hash usually is, and where a new one goes.
+    /// Fetches the nodes among which the one with this hash usually is.
     ///
     /// Which of them it is stands in the chunk, but that must be waited for as well.
     #[inline]

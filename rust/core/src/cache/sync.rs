@@ -10,10 +10,13 @@ pub trait Sharing {
     /// A lock that many hits share and one change holds alone.
     type Lock: lock_api::RawRwLock;
 
+    /// Shards of a large cache, a power of two: threads wait for each other less where there are more.
+    const MOST_SHARDS: u64 = 16;
+
     /// Adds one and returns what there was before.
     fn count(counter: &AtomicU64) -> u64;
 
-    /// Asks the processor to bring near what will be read soon. It changes nothing else, so it may do nothing.
+    /// Asks the processor to bring near what will be read soon. A look-up is right without it, but waits longer.
     #[inline]
     fn fetch<T>(_soon: &T) {}
 }

@@ -78,19 +78,6 @@ impl<V> Table<V> {
         self.slots.fetch::<S>(hash);
     }
 
-    /// Fetches what a store under this hash reads.
-    #[inline]
-    pub(super) fn fetch_for_put<S: Sharing>(&self, hash: u64) {
-        self.slots.fetch::<S>(hash);
-        self.policy.fetch::<S>(hash);
-    }
-
-    /// Fetches what the next eviction is likely to read.
-    #[inline]
-    pub(super) fn fetch_for_victim<S: Sharing>(&self) {
-        self.policy.fetch_for_victim::<S, _>(&self.slots.nodes);
-    }
-
     /// Looks a key up.
     #[inline]
     pub(super) fn get(&self, hash: u64, key: &Key, now: impl FnOnce() -> Millis) -> Found<'_, V> {
