@@ -1,6 +1,6 @@
 //! A cache in memory for digests and texts: sharded, bounded, with expiry.
 //!
-//! A hit shares its shard's lock with other hits and writes nothing but a mark in its entry. No value is ever dropped
+//! A hit shares its shard's lock with other hits and writes nothing but its slot, into a ring. No value is ever dropped
 //! under a lock: what is evicted, replaced or expired goes into the caller's [`Dropped`], whose destructors run when
 //! the caller lets go of it.
 //!
