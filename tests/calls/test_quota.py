@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hotloop.calls.limits import Amounts, Limits
@@ -193,6 +193,7 @@ moves = st.lists(
 )
 
 
+@pytest.mark.hypothesis
 def test_the_server_side_gives_what_the_arithmetic_here_gives(redis_server):
     limits = Limits(requests_per_minute=60, tokens_per_minute=6000, slack=0.2, redis_url=redis_server.url)
     shared = SharedQuota(limits, now=0.0)
@@ -222,7 +223,18 @@ def test_the_server_side_gives_what_the_arithmetic_here_gives(redis_server):
                 quota.correct(now, grant, Report(*said), 1.5)
                 shared.correct(scope, grant, Report(*said), 1.5)
 
+    nothing, refused = (None,) * 4, (None, True)
+    learned_late = [  # a quota that becomes known after calls that had to wait
+        ("reserve", (0, 0, 0, 0)),
+        ("correct", (0, nothing, nothing, *refused)),
+        ("reserve", (0, 1, 1, 0)),
+        ("wait", 1.0),
+        ("correct", (0, (None, None, 6, None), nothing, *refused)),
+        ("reserve", (0, 0, 0, 0)),
+    ]
+
     @given(moves)
+    @example(learned_late)
     @settings(max_examples=100, deadline=None)
     def explore(found):
         asyncio.run(check(found))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotloop.pipeline import queue
 from hotloop.pipeline.queue import PATIENCE, Places, Priority
 
 
@@ -79,3 +80,40 @@ async def test_a_turn_that_comes_together_with_a_cancellation_goes_on_to_the_nex
 def test_no_place_at_all_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         Places(0)
+
+
+async def test_the_mean_of_taken_places_counts_all_time_in_which_any_was_taken(monkeypatch):
+    clock = 1000.0
+    monkeypatch.setattr(queue, "perf_counter", lambda: clock)
+    places = Places(2)
+    assert places.mean == 0.0
+    places.try_take()
+    clock += 1.0
+    assert places.mean == 1.0
+    places.try_take()
+    clock += 1.0
+    assert places.mean == 1.5
+    waiting = asyncio.create_task(places.take(Priority.NORMAL))
+    await asyncio.sleep(0)
+    places.give()
+    places.give()
+    await waiting
+    clock += 2.0
+    places.give()
+    clock += 100.0
+    assert places.mean == 1.25
+
+
+async def test_a_place_that_is_handed_on_stays_taken(monkeypatch):
+    clock = 1000.0
+    monkeypatch.setattr(queue, "perf_counter", lambda: clock)
+    places = Places(1)
+    places.try_take()
+    for _ in range(3):
+        waiting = asyncio.create_task(places.take(Priority.NORMAL))
+        await asyncio.sleep(0)
+        clock += 1.0
+        places.give()
+        await waiting
+    places.give()
+    assert places.mean == 1.0

@@ -198,7 +198,7 @@ class Quota:
     def _look(self, now: float) -> None:
         if self.stamp <= now:
             self._advance(now)
-            for bucket in self._known:
+            for bucket in self._buckets:  # also those of which nothing is known yet
                 bucket.ahead = 0.0
 
     def _advance(self, time: float) -> None:

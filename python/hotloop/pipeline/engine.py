@@ -243,7 +243,7 @@ class Engine:
             killed=shop.processes.killed,
             dropped=counts["dropped"],
             blocked=counts["blocked"],
-            concurrency=meters.run_time.total / self.places.busy if self.places.busy else 0.0,
+            concurrency=self.places.mean,
             queue_time=meters.queue_time.distribution(),
             run_time=meters.run_time.distribution(),
             batch_sizes=meters.batch_sizes.distribution(),

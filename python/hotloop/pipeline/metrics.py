@@ -73,12 +73,6 @@ class Histogram:
             self._highest = max(self._highest, max(new))
             self._buckets.update([bits >> _SHIFT for bits in memoryview(array("d", new)).cast("B").cast("Q")])
 
-    @property
-    def total(self) -> float:
-        """The sum of the values."""
-        self._fold()
-        return self._total
-
     def distribution(self) -> Distribution:
         """Return how the values are spread."""
         self._fold()

@@ -59,7 +59,6 @@ class Places:
     Attributes:
         peak: the most that ran at once.
         waiting: how many wait.
-        busy: seconds in which any ran, up to the last time when none did.
     """
 
     def __init__(self, count: int) -> None:
@@ -69,8 +68,8 @@ class Places:
         self.free = count
         self.peak = 0
         self.waiting = 0
-        self.busy = 0.0  # seconds in which any place was taken, up to the last time when none was
-        self._since = 0.0
+        # of places, and of the time in which any was taken: the sum of all ends less the sum of all beginnings
+        self._held = self._busy = 0.0
         self._number = 0
         # a queue for each priority and set of limits: who is first in it goes as soon as any of it can
         self._lanes: tuple[dict[Limits, deque[_Turn]], ...] = tuple({} for _ in Priority)
@@ -86,8 +85,10 @@ class Places:
         if limits:
             for limit in limits:
                 limit.free -= 1
+        now = perf_counter()
+        self._held -= now
         if self.free == self.count:
-            self._since = perf_counter()
+            self._busy -= now
         self.free -= 1
         if self.count - self.free > self.peak:
             self.peak = self.count - self.free
@@ -112,13 +113,22 @@ class Places:
 
     def give(self, limits: Limits = ()) -> None:
         """Give a place back: to the next that waits and may go, or to nobody."""
+        now = perf_counter()
+        self._held += now
         self.free += 1
+        if self.free == self.count:
+            self._busy += now
         for limit in limits:
             limit.free += 1
         if self.waiting:
             self._call()
-        if self.free == self.count:
-            self.busy += perf_counter() - self._since
+
+    @property
+    def mean(self) -> float:
+        """How many places were taken, in the mean over the time in which any was; 0 where none ever was."""
+        taken, now = self.count - self.free, perf_counter()
+        busy = self._busy + (now if taken else 0.0)
+        return (self._held + taken * now) / busy if busy else 0.0
 
     def resize(self, count: int) -> None:
         """Change the number of places; calls above a smaller one end in their own time."""
