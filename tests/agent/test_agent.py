@@ -264,6 +264,11 @@ def test_a_person_at_a_prompt_needs_no_event_loop(origin, monkeypatch):
     assert [agent.run_sync("Hi").output for _ in range(2)] == ["Hello", "Hello"]
 
 
+async def test_where_an_event_loop_runs_run_sync_says_what_to_write(client):
+    with pytest.raises(RuntimeError, match=r"await agent\.run\(task\)"):
+        Agent(client).run_sync("Hi")
+
+
 async def test_a_conversation_may_be_made_by_hand(origin, client):
     talk = Conversation([{"role": "user", "content": "earlier"}, {"role": "assistant", "content": "yes"}])
     await Agent(client, instructions="unused: the conversation has begun").run("now", conversation=talk)

@@ -1,13 +1,14 @@
 """Through the proxies that the environment names, on both wires."""
 
 import base64
+import sys
 from urllib.parse import urlsplit
 
 import pytest
 
 from hotloop import LLMClient
 from hotloop.calls import Retry
-from hotloop.errors import ModelError
+from hotloop.errors import ConfigError, ModelError
 from support.origin import END, Origin, completion, delta, streamed
 from support.proxy import Proxy
 
@@ -83,3 +84,24 @@ async def test_a_proxy_that_is_not_there_is_a_connection_that_was_not_made(monke
             await llm.chat(ASK)
     assert not caught.value.acted
     assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wire", ["httpx2"], indirect=True)
+async def test_a_proxy_that_needs_another_package_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    async with client("http://model.test/v1") as llm:
+        with pytest.raises(ConfigError, match=r"proxy .*httpx2\[socks\]"):
+            await llm.chat(ASK)
+
+
+@pytest.mark.parametrize("wire", ["httpx2"], indirect=True)
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_certificates_that_cannot_be_used_are_told(monkeypatch, tmp_path, content):
+    path = tmp_path / "certificates.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    async with client("https://model.test/v1") as llm:
+        with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+            await llm.chat(ASK)

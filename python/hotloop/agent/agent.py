@@ -125,8 +125,16 @@ class Agent(Generic[T]):
         return await self._run(task, conversation, None)
 
     def run_sync(self, task: str, *, conversation: Conversation | None = None) -> RunResult[T]:
-        """Return what came of `task`; for use where no event loop runs."""
-        return asyncio.run(self.run(task, conversation=conversation))
+        """Return what came of `task`; for use where no event loop runs.
+
+        Raises:
+            RuntimeError: one runs, as in a notebook. Otherwise as `run`.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run(task, conversation=conversation))
+        raise RuntimeError("run_sync is for use where no event loop runs; here, write: await agent.run(task)")
 
     async def stream(self, task: str, *, conversation: Conversation | None = None) -> AsyncGenerator[AgentEvent]:
         """Yield what happens while the task is done; the last event, `RunFinished`, holds the result.

@@ -23,6 +23,7 @@ from .forgiven import Forgiven
 from .gate import Gate, Passage
 from .leases import Leases
 from .limits import Limits
+from .loop import running_loop
 from .records import Records
 from .retry import Retry
 from .singleflight import Flights, Place, Tape, abandon, forget_closed
@@ -244,7 +245,7 @@ class CallPath:
 
     def _board(self, call: StreamCall) -> tuple[Place | None, Tape, bool]:
         """Find the tape of `call`, or start one; say where it is, and whether it was there."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         place = self._place(call, self._tapes, call.share) if self._shares(call) else None
         tape = self._tapes.get(place) if place is not None else None
         joined = tape is not None and not tape.too_long
@@ -333,7 +334,7 @@ class CallPath:
 
     def _place(self, call: Call[Any] | StreamCall, taken: Container[Place], *more: Hashable) -> Place:
         """Where `call` is joined: those who want a new answer do not join who takes a stored one, but may be joined."""
-        place = (asyncio.get_running_loop(), call.key, call.policy.mode, *more)
+        place = (running_loop(), call.key, call.policy.mode, *more)
         if call.policy.mode == "use" and (renewed := (*place[:2], "refresh", *more)) in taken:
             return renewed
         return place

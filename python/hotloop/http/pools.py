@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..calls.loop import running_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,7 @@ class Pools:
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send `request` over the connections of the running loop."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         pool = self._pools.get(loop)
         if pool is None:
             for ended in [other for other in self._pools.copy() if other.is_closed()]:
@@ -34,7 +36,7 @@ class Pools:
 
     async def aclose(self) -> None:
         """Close the connections, each in its loop; those of a loop that has ended went with it."""
-        here = asyncio.get_running_loop()
+        here = running_loop()
         while self._pools:
             loop, pool = self._pools.popitem()
             if loop is here:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
+from ..calls.loop import running_loop
 from ..config import Config
 from ..errors import ToolError
 from . import printed
@@ -87,6 +88,7 @@ class ToolPipeline:
         self._holds_output = False
 
     async def __aenter__(self) -> Self:
+        running_loop()
         self._engine.check_open()
         if not self._holds_output:
             self._holds_output = True

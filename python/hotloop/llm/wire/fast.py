@@ -11,6 +11,7 @@ from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 from ..._core import BufferPool
+from ...calls.loop import running_loop
 from ...errors import ConfigError, HotloopError, MissingExtraError
 from ..text import brief
 from .base import LOCAL, Answer, broken, no_connection, origin, proxy_error, silent, unreached
@@ -112,7 +113,7 @@ class FastWire:
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> RequestBuilder:
-        running = asyncio.get_running_loop()
+        running = running_loop()
         clients = self._loops.get(running)
         if clients is None:
             clients = self._loops[running] = {}

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 from ..._core import BufferPool
-from ...errors import MissingExtraError
+from ...calls.loop import running_loop
+from ...errors import ConfigError, MissingExtraError
 from .base import LOCAL, Answer, broken, no_connection, proxy_error, silent, unreached
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class StandardWire:
             raise broken(url, str(error) or type(error).__name__) from error
 
     async def _client(self, url: str) -> httpx2.AsyncClient:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         found = self._open.get(loop)
         if found is None:
             for other in [other for other in self._open if other.is_closed()]:
@@ -154,7 +155,13 @@ class StandardWire:
         settings = self._settings
         connections = settings.max_connections
         if self._tls is None and url.scheme == "https":
-            self._tls = httpx2.create_ssl_context()
+            try:
+                self._tls = httpx2.create_ssl_context()
+            except OSError as error:
+                raise ConfigError(
+                    "the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: "
+                    f"{error.strerror or error}"
+                ) from error
         try:
             client = httpx2.AsyncClient(
                 verify=self._tls or False,  # never asked where nothing is encrypted
@@ -166,6 +173,8 @@ class StandardWire:
         except ValueError as error:
             raise proxy_error(str(error)) from error
         except ImportError as error:
+            if "SOCKS" in str(error):
+                raise proxy_error('SOCKS needs a package more: pip install "httpx2[socks]"') from error
             raise MissingExtraError("HTTP/2 (llm_client.http2)", "http2") from error
         try:
             yield client
