@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod canon;
+pub mod histogram;
 pub mod key;
 pub mod pool;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ mod canon;
 mod direct;
 mod error;
 mod gil;
+mod histogram;
 mod key;
 #[cfg(target_os = "linux")]
 mod pages;
@@ -30,6 +31,8 @@ mod _core {
     use crate::cache::{CacheStats, HotCache, ManualClock};
     #[pymodule_export]
     use crate::canon::{canonical_json, canonicalize};
+    #[pymodule_export]
+    use crate::histogram::Histogram;
     #[pymodule_export]
     use crate::key::{KeyChain, cache_key, request_key};
     #[pymodule_export]
