@@ -49,35 +49,33 @@ class Versions:
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
         self._owner = uuid4().hex
-        self._writes: Counter[str] = Counter()
-        self._writing: Counter[str] = Counter()
-        self._any_write = 0
-        self._any_writing = 0
+        # how many writes have begun, and how many have ended, of each name and of what may be anything
+        self._begun: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._any_begun = 0
+        self._any_ended = 0
 
     def begin(self, access: Access) -> None:
         """Note that a call which writes begins: until it ends, what it names has no version."""
         if access is ANYTHING:
-            self._any_write += 1
-            self._any_writing += 1
-        else:
-            self._count(access, 1)
+            self._any_begun += 1
+            return
+        for place in access.writes:
+            if not place:
+                self._any_begun += 1
+            elif place[0] == "name":
+                self._begun[place[1]] += 1
 
     def end(self, access: Access) -> None:
         """Note that a call which writes has ended."""
         if access is ANYTHING:
-            self._any_write += 1
-            self._any_writing -= 1
-        else:
-            self._count(access, -1)
-
-    def _count(self, access: Access, step: int) -> None:
+            self._any_ended += 1
+            return
         for place in access.writes:
             if not place:
-                self._any_write += 1
-                self._any_writing += step
+                self._any_ended += 1
             elif place[0] == "name":
-                self._writes[place[1]] += 1
-                self._writing[place[1]] += step
+                self._ended[place[1]] += 1
 
     def of(self, access: Access) -> Version | None:
         """Return the version of what `access` reads; None where it has none that can be trusted."""
@@ -88,9 +86,10 @@ class Versions:
             kind, *parts = place
             if kind == "name":
                 name = parts[0]
-                if self._writing[name] or self._any_writing:
-                    return None
-                version.append([name, self._owner, self._writes[name], self._any_write])
+                begun, any_begun = self._begun[name], self._any_begun
+                if begun != self._ended[name] or any_begun != self._any_ended:
+                    return None  # it is being written
+                version.append([name, self._owner, begun, any_begun])
                 continue
             path = os.path.join(*parts)  # noqa: PTH118 - no object for each look
             found = self._file(path)
