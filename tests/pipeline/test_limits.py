@@ -111,13 +111,13 @@ def test_no_limit_is_ever_passed_and_nobody_waits_who_could_go(calls, count, siz
             await turn()
             for _ in range(data.draw(st.integers(0, 2))):
                 if running:
-                    places.give(running.pop(data.draw(st.integers(0, len(running) - 1))))
+                    places.give(running.pop(data.draw(st.integers(0, len(running) - 1))), 0.0)
                     await turn()
             if waiting and data.draw(st.booleans()):
                 next(iter(waiting)).cancel()
                 await turn()
         while running:
-            places.give(running.pop())
+            places.give(running.pop(), 0.0)
             await turn()
         assert not waiting
 

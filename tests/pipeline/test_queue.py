@@ -14,21 +14,21 @@ async def order_of(priorities, *, count=1, cancel=()):
     """Let calls of these priorities wait for `count` places, and return the order in which they had them."""
     places = Places(count)
     for _ in range(count):
-        assert places.try_take()
+        assert places.try_take((), 0.0)
     order = []
 
     async def call(number, priority):
         await places.take(priority)
         order.append(number)
         await asyncio.sleep(0)
-        places.give()
+        places.give((), 0.0)
 
     tasks = [asyncio.create_task(call(number, priority)) for number, priority in enumerate(priorities)]
     await asyncio.sleep(0)
     for number in cancel:
         tasks[number].cancel()
     for _ in range(count):
-        places.give()
+        places.give((), 0.0)
     await asyncio.wait(tasks)
     assert (places.free, places.waiting) == (count, 0)
     return order
@@ -65,15 +65,15 @@ def test_each_has_one_turn_in_order_of_its_lane_and_is_not_starved(priorities, c
 
 async def test_a_turn_that_comes_together_with_a_cancellation_goes_on_to_the_next():
     places = Places(1)
-    places.try_take()
+    places.try_take((), 0.0)
     first, second = (asyncio.create_task(places.take(Priority.NORMAL)) for _ in range(2))
     await asyncio.sleep(0)
-    places.give()
+    places.give((), 0.0)
     first.cancel()
     await asyncio.wait([first, second])
     assert first.cancelled()
     assert not second.cancelled()
-    places.give()
+    places.give((), 0.0)
     assert places.free == 1
 
 
@@ -87,19 +87,19 @@ async def test_the_mean_of_taken_places_counts_all_time_in_which_any_was_taken(m
     monkeypatch.setattr(queue, "perf_counter", lambda: clock)
     places = Places(2)
     assert places.mean == 0.0
-    places.try_take()
+    places.try_take((), clock)
     clock += 1.0
     assert places.mean == 1.0
-    places.try_take()
+    places.try_take((), clock)
     clock += 1.0
     assert places.mean == 1.5
     waiting = asyncio.create_task(places.take(Priority.NORMAL))
     await asyncio.sleep(0)
-    places.give()
-    places.give()
+    places.give((), clock)
+    places.give((), clock)
     await waiting
     clock += 2.0
-    places.give()
+    places.give((), clock)
     clock += 100.0
     assert places.mean == 1.25
 
@@ -108,12 +108,12 @@ async def test_a_place_that_is_handed_on_stays_taken(monkeypatch):
     clock = 1000.0
     monkeypatch.setattr(queue, "perf_counter", lambda: clock)
     places = Places(1)
-    places.try_take()
+    places.try_take((), clock)
     for _ in range(3):
         waiting = asyncio.create_task(places.take(Priority.NORMAL))
         await asyncio.sleep(0)
         clock += 1.0
-        places.give()
+        places.give((), clock)
         await waiting
-    places.give()
+    places.give((), clock)
     assert places.mean == 1.0

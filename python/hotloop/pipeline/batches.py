@@ -95,7 +95,7 @@ class Batches:
     async def _work(self, tool: Tool, gathering: Gathering) -> list[Done | BaseException]:
         entries, engine = gathering.entries, self._engine
         limits = tuple({limit: None for entry in entries for limit in entry.job.limits})
-        if not engine.places.try_take(limits):
+        if not engine.places.try_take(limits, perf_counter()):
             await engine.places.take(gathering.priority, limits)
         wanted = [entry for entry in entries if entry.listeners]
         started = perf_counter()
@@ -105,11 +105,11 @@ class Batches:
         try:
             together.begin(engine.keeping if tool.effect == "read" else None)
             args = [job.args for job in together.jobs]
-            limit, grace = engine.limit(tool.timeout), engine.settings.cancel_grace
-            results = await engine.shop.batch(tool, args, limit, grace, together)
+            results = await engine.shop.batch(tool, args, engine.settings, together)
         finally:
-            engine.meters.run_time.add(perf_counter() - started)
-            engine.places.give(limits)
+            ended = perf_counter()
+            engine.meters.run_time.add(ended - started)
+            engine.places.give(limits, ended)
             together.end()
         if len(wanted) == len(entries):
             return share_out(tool, len(wanted), results)

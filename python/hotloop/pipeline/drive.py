@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .metrics import Meters
 
-__all__ = ["BLOCKED_AFTER", "DROPPED", "drive"]
+__all__ = ["BLOCKED_AFTER", "DROPPED", "drive", "go_on"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +50,14 @@ def drive(coro: Coroutine[Any, Any, Any], name: str, grace: float, meters: Meter
     finally:
         if (held := perf_counter() - began) > BLOCKED_AFTER:
             meters.blocked(name, held)
-    return (yield from _rest(coro, wanted, name, grace, meters))
+    return (yield from go_on(coro, wanted, name, grace, meters))
 
 
-def _rest(
+@types.coroutine
+def go_on(
     coro: Coroutine[Any, Any, Any], wanted: Any, name: str, grace: float, meters: Meters
 ) -> Generator[Any, Any, Any]:
-    """Go on with a coroutine that waits for `wanted`."""
+    """Go on as `drive` does with a coroutine that has taken its first step and waits for `wanted`."""
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a tool runs in a task of asyncio")

@@ -12,17 +12,20 @@ from ..calls import Call, CallPath, Policy
 from ..errors import ToolError, ToolTimeoutError
 from ..tools.content import content_of, unicode_of
 from .batches import Batches
-from .keeping import SHARED, Keeping
-from .metrics import Meters, PipelineMetrics
+from .keeping import Keeping
+from .metrics import Meters, PipelineMetrics, spread
 from .queue import Places, Priority
 from .result import ToolResult
 from .versions import Versions
 from .work import Done, Workshop, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ..cache.base import Cache
     from ..config.sections import AsyncPipelineConfig
     from ..observe.events import Observer
+    from ..tools import Tool
     from .job import Job
 
 __all__ = ["Engine", "Terms"]
@@ -99,24 +102,44 @@ class Engine:
 
     async def run(self, job: Job, terms: Terms) -> ToolResult:
         """Run a call."""
-        task = asyncio.current_task()
-        if task is None:
-            raise ToolError("a pipeline runs calls in a task of asyncio")
+        begun = self.start(job, terms)
+        return begun if isinstance(begun, ToolResult) else await begun
+
+    def start(self, job: Job, terms: Terms) -> ToolResult | Coroutine[Any, Any, ToolResult]:
+        """Begin a call: return its result where it came to one without waiting, else the rest, which waits."""
         if self.closed:
             return self.failed(job, _stopped(job))
+        tool, now = job.tool, perf_counter()
+        # what is neither stored nor joined nor watched, and works on the loop, needs no more than a place
+        direct = tool is not None and tool.is_direct and job.error is None and self.observer is None
+        if tool is None or not direct or not self.places.try_take(job.limits, now):
+            return self._wait(job, terms, self._walk(job, terms.priority))
+        begun: Done | Coroutine[Any, Any, Done] | None = None
+        self._enter(tool, job, now)
+        try:
+            begun = self.shop.start(tool, job, self.settings)
+        except ToolError as failure:
+            return self.failed(job, failure)
+        finally:
+            if begun is None or isinstance(begun, Done):
+                self._leave(job)
+        if isinstance(begun, Done):
+            return self.done(job, begun, cached=False)
+        return self._wait(job, terms, self._finish(job, begun))
+
+    async def _wait(self, job: Job, terms: Terms, walk: Coroutine[Any, Any, ToolResult]) -> ToolResult:
+        """Await the result of a call, within its deadline, as a task that `aclose` ends."""
+        task = asyncio.current_task()
         nested = task in self.active
-        if not nested:
+        if task is not None:
             self.active.add(task)
         try:
-            if terms.deadline is None:
-                if self.observer is None and (job.tool is None or job.tool.effect not in SHARED):
-                    # neither stored nor joined nor watched: the path would only hand it through
-                    return self.done(job, await self.work(job, terms.priority), cached=False)
-                return await self._walk(job, terms.priority)
+            if terms.deadline is None or task is None:  # a tool says itself that it cannot wait without a task
+                return await walk
             scope = asyncio.timeout_at(terms.deadline)
             try:
                 async with scope:
-                    return await self._walk(job, terms.priority)
+                    return await walk
             except TimeoutError as error:
                 if not scope.expired():
                     raise
@@ -125,12 +148,19 @@ class Engine:
             return self.failed(job, failure)
         except asyncio.CancelledError:
             self.meters.counts["cancelled"] += 1
-            if not self.closed or task.uncancel():
+            if task is None or not self.closed or task.uncancel():
                 raise
             return self.failed(job, _stopped(job))
         finally:
-            if not nested:
+            if task is not None and not nested:
                 self.active.discard(task)
+
+    async def _finish(self, job: Job, begun: Coroutine[Any, Any, Done]) -> ToolResult:
+        try:
+            done = await begun
+        finally:
+            self._leave(job)
+        return self.done(job, done, cached=False)
 
     @property
     def window(self) -> int:
@@ -163,12 +193,12 @@ class Engine:
         if done.error is not None:
             return self.failed(job, done.error, cached=cached)
         self.meters.calls += 1
-        content = done.content
-        if done.printed:
-            content = f"{content}\n[the tool printed:]\n{unicode_of(done.printed)}"
+        value, content, printed, _ = done
+        if printed:
+            content = f"{content}\n[the tool printed:]\n{unicode_of(printed)}"
         if job.edited is not None:
             content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
-        return _new(ToolResult, (job.call, done.value, content, None, cached, perf_counter() - job.start))
+        return _new(ToolResult, (job.call, value, content, None, cached, perf_counter() - job.start))
 
     def failed(self, job: Job, error: ToolError, *, cached: bool = False) -> ToolResult:
         """Return the result of a call that failed."""
@@ -198,30 +228,31 @@ class Engine:
             raise job.error or ToolError(f"{job.call.name} was not prepared")
         if tool.batch is not None:
             return await self.batches.gather(tool, job, priority)
-        places, limits = self.places, job.limits
-        if not places.try_take(limits):
-            await places.take(priority, limits)
+        if not self.places.try_take(job.limits, now := perf_counter()):
+            await self.places.take(priority, job.limits)
+            now = perf_counter()
+        self._enter(tool, job, now)
+        try:
+            return await self.shop.work(tool, job, self.settings)
+        finally:
+            self._leave(job)
+
+    def _enter(self, tool: Tool, job: Job, now: float) -> None:
+        """Note that a call begins to work, in the place that it has."""
         if tool.effect == "read":
             self.keeping.look(job)
-        writes = job.access.writes
-        if writes:
+        job.started = now
+        if job.access.writes:
             self.versions.begin(job.access)
-        started = perf_counter()
-        try:
-            settings = self.settings
-            limit = tool.timeout if tool.timeout is not None else settings.timeout
-            return await self.shop.work(tool, job, limit, settings.cancel_grace)
-        finally:
-            meters = self.meters
-            meters.queue_time.add(started - job.start)
-            meters.run_time.add(perf_counter() - started)
-            places.give(limits)
-            if writes:
-                job.end()
 
-    def limit(self, timeout: float | None) -> float | None:
-        """Return the seconds that work may take."""
-        return timeout if timeout is not None else self.settings.timeout
+    def _leave(self, job: Job) -> None:
+        """Note that the work of a call has ended, and give its place back."""
+        started, now, meters = job.started, perf_counter(), self.meters
+        meters.queue_time.add(started - job.start)
+        meters.run_time.add(now - started)
+        self.places.give(job.limits, now)
+        if job.access.writes:
+            job.end()
 
     def metrics(self) -> PipelineMetrics:
         """Return the counters."""
@@ -244,9 +275,9 @@ class Engine:
             dropped=counts["dropped"],
             blocked=counts["blocked"],
             concurrency=self.places.mean,
-            queue_time=meters.queue_time.distribution(),
-            run_time=meters.run_time.distribution(),
-            batch_sizes=meters.batch_sizes.distribution(),
+            queue_time=spread(meters.queue_time),
+            run_time=spread(meters.run_time),
+            batch_sizes=spread(meters.batch_sizes),
         )
 
 

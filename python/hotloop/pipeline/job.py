@@ -34,6 +34,7 @@ class Job(Printer):
     way: Way | None = None
     error: ToolError | None = None
     abandoned = False
+    started = 0.0  # when its work did, by perf_counter
     question: Question | None = None
     edited: dict[str, Any] | None = None
 

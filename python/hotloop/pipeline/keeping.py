@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core import cache_key, canonical_json, canonicalize
+from ..tools.effects import SHARED
 from .work import Done, encode
 
 if TYPE_CHECKING:
     from .job import Job
     from .versions import Versions
 
-__all__ = ["SHARED", "Keeping"]
-
-SHARED = ("pure", "read")
-"""The effects whose calls may be joined and stored."""
+__all__ = ["Keeping"]
 
 
 class Keeping:

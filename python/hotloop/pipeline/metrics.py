@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Distribution", "Histogram", "Meters", "PipelineMetrics"]
+from .._core import Histogram
+
+__all__ = ["Distribution", "Meters", "PipelineMetrics", "spread"]
 
 _log = logging.getLogger(__name__)
-
-_SHIFT = 46
-"""Bits of a float that its bucket leaves out: 64 buckets for each doubling, so a percentile is off by 1 % at most."""
-
-_FOLDED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,58 +33,10 @@ class Distribution:
     highest: float
 
 
-class Histogram:
-    """Counts values by their size, in buckets that are as fine at a microsecond as at an hour.
-
-    The idea is that of HdrHistogram (Tene, 2012): the first bits of a float, its exponent among them, are its bucket.
-    """
-
-    __slots__ = ("_buckets", "_count", "_highest", "_new", "_total")
-
-    def __init__(self) -> None:
-        self._new: list[float] = []  # counted together, which is cheaper
-        self._buckets: Counter[int] = Counter()
-        self._count = 0
-        self._total = 0.0
-        self._highest = 0.0
-
-    def add(self, value: float) -> None:
-        """Count a value that is not negative."""
-        new = self._new
-        new.append(value)
-        if len(new) >= _FOLDED:
-            self._fold()
-
-    def extend(self, values: list[float]) -> None:
-        """Count values that are not negative."""
-        self._new += values
-        if len(self._new) >= _FOLDED:
-            self._fold()
-
-    def _fold(self) -> None:
-        if new := self._new:
-            self._new = []
-            self._count += len(new)
-            self._total += sum(new)
-            self._highest = max(self._highest, max(new))
-            self._buckets.update([bits >> _SHIFT for bits in memoryview(array("d", new)).cast("B").cast("Q")])
-
-    def distribution(self) -> Distribution:
-        """Return how the values are spread."""
-        self._fold()
-        if not self._count:
-            return Distribution(0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        p50, p95, p99 = (self._percentile(share) for share in (0.50, 0.95, 0.99))
-        return Distribution(self._count, self._total / self._count, p50, p95, p99, self._highest)
-
-    def _percentile(self, share: float) -> float:
-        seen, wanted = 0, share * self._count
-        for bucket in sorted(self._buckets):
-            seen += self._buckets[bucket]
-            if seen >= wanted:
-                middle: float = memoryview(array("Q", [(2 * bucket + 1) << (_SHIFT - 1)])).cast("B").cast("d")[0]
-                return min(middle, self._highest)
-        return self._highest
+def spread(values: Histogram) -> Distribution:
+    """Return how the values that were counted are spread."""
+    p50, p95, p99 = (values.percentile(share) for share in (0.50, 0.95, 0.99))
+    return Distribution(values.count, values.mean, p50, p95, p99, values.highest)
 
 
 class PipelineMetrics(NamedTuple):

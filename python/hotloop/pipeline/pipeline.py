@@ -15,6 +15,7 @@ from . import printed
 from .engine import Engine, Terms
 from .intake import Intake
 from .queue import Priority
+from .result import ToolResult
 from .round import Round
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..tools.approval import Approver
     from .job import Job
     from .metrics import PipelineMetrics
-    from .result import ToolResult
 
 __all__ = ["ToolPipeline"]
 
@@ -154,13 +154,15 @@ class ToolPipeline:
             ToolError: the pipeline is closed.
             ValueError: the timeout is no number.
         """
-        if self._engine.closed:
-            self._engine.check_open()
+        engine = self._engine
+        if engine.closed:
+            engine.check_open()
         job = self._intake.job(call)
         if job.question is not None:
             await self._ask([job])
         plain = timeout is None and priority is _NORMAL
-        return await self._engine.run(job, _PLAIN if plain else _terms(priority, timeout))
+        begun = engine.start(job, _PLAIN if plain else _terms(priority, timeout))
+        return begun if isinstance(begun, ToolResult) else await begun
 
     async def run_batch(
         self,

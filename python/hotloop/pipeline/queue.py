@@ -75,8 +75,13 @@ class Places:
         self._lanes: tuple[dict[Limits, deque[_Turn]], ...] = tuple({} for _ in Priority)
         self._passed = [0] * len(Priority)
 
-    def try_take(self, limits: Limits = ()) -> bool:
-        """Take a place if one is free; whoever waits then, waits for a limit that is reached."""
+    def try_take(self, limits: Limits, now: float) -> bool:
+        """Take a place if one is free; whoever waits then, waits for a limit that is reached.
+
+        Args:
+            limits: what else the call is under.
+            now: the time by `perf_counter`, which callers have a use for too.
+        """
         if self.free <= 0:
             return False
         for limit in limits:
@@ -85,7 +90,6 @@ class Places:
         if limits:
             for limit in limits:
                 limit.free -= 1
-        now = perf_counter()
         self._held -= now
         if self.free == self.count:
             self._busy -= now
@@ -96,7 +100,7 @@ class Places:
 
     async def take(self, priority: Priority, limits: Limits = ()) -> None:
         """Take a place, after waiting for one."""
-        if self.try_take(limits):
+        if self.try_take(limits, perf_counter()):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._number += 1
@@ -106,14 +110,13 @@ class Places:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self.give(limits)  # the turn had come, but nobody is there to use it
+                self.give(limits, perf_counter())  # the turn had come, but nobody is there to use it
             raise
         finally:
             self.waiting -= 1
 
-    def give(self, limits: Limits = ()) -> None:
-        """Give a place back: to the next that waits and may go, or to nobody."""
-        now = perf_counter()
+    def give(self, limits: Limits, now: float) -> None:
+        """Give a place back: to the next that waits and may go, or to nobody. The arguments are those of `try_take`."""
         self._held += now
         self.free += 1
         if self.free == self.count:
@@ -121,7 +124,7 @@ class Places:
         for limit in limits:
             limit.free += 1
         if self.waiting:
-            self._call()
+            self._call(now)
 
     @property
     def mean(self) -> float:
@@ -134,12 +137,12 @@ class Places:
         """Change the number of places; calls above a smaller one end in their own time."""
         self.free += count - self.count
         self.count = count
-        self._call()
+        self._call(perf_counter())
 
-    def _call(self) -> None:
+    def _call(self, now: float) -> None:
         while self.free > 0 and (found := self._next()) is not None:
             limits, turn = found
-            self.try_take(limits)
+            self.try_take(limits, now)
             turn.set_result(None)
 
     def _next(self) -> tuple[Limits, asyncio.Future[None]] | None:

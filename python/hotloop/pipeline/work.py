@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
 
 from ..errors import HotloopError, ToolError, ToolTimeoutError
 from ..tools.content import content_of, words_of
-from .drive import DROPPED, drive
+from .drive import BLOCKED_AFTER, DROPPED, drive, go_on
 from .printed import Printer, capture, release
 from .processes import Processes, Ticket
 from .threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ..config.sections import AsyncPipelineConfig
     from ..tools import Tool
     from .job import Job
     from .metrics import Meters
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Workshop", "decode", "encode", "failure", "reraise"]
 
+
+_new = tuple.__new__  # makes a named tuple in a third of the time, and one is made for each call
 
 _STUCK = "runs on in its thread, which cannot be stopped; its result is lost"
 
@@ -79,48 +85,64 @@ class Workshop:
         self.threads.close()
         self.processes.close()
 
-    async def work(self, tool: Tool, job: Job, limit: float | None, grace: float) -> Done:
+    async def work(self, tool: Tool, job: Job, settings: AsyncPipelineConfig) -> Done:
         """Call `tool` with the validated arguments of `job`.
 
         Args:
             tool: the tool.
             job: its call.
-            limit: seconds that the work may take; None for no limit.
-            grace: seconds that an async tool may go on after its cancellation.
+            settings: how long it may take, where the tool does not say, and go on after its cancellation.
 
         Raises:
             ToolError: the tool failed; its own exception, `SystemExit` among them, is the cause.
             KeyboardInterrupt: Ctrl-C was pressed while it ran on the loop.
         """
+        if tool.is_async:
+            begun = self.start(tool, job, settings)
+            return begun if isinstance(begun, Done) else await begun
+        limit, grace = _limit(tool, settings), settings.cancel_grace
+        if tool.where == "process":
+            walk = _timed(tool.name, limit, self._in_process(tool, job), "was ended with its process")
+        else:
+            walk = _timed(tool.name, limit, self._call(partial(tool.invoke, job.args), tool.name, job, grace), _STUCK)
+        return await _rest(tool, job, walk, capture(job))
+
+    def start(self, tool: Tool, job: Job, settings: AsyncPipelineConfig) -> Done | Coroutine[Any, Any, Done]:
+        """Take the first step of an async tool, which is all that most of a tool that does not wait need.
+
+        Returns:
+            What it came to where that step was its last; else the rest, which has all that waiting needs: the time
+            limit, and the grace.
+
+        Raises:
+            ToolError: as `work`.
+        """
+        rest: Coroutine[Any, Any, Done] | None = None
         token = capture(job)
         try:
-            if tool.is_async:
-                walk: Any = drive(tool.invoke(job.args), tool.name, grace, self._meters)
-                value = await (walk if limit is None else _timed(tool.name, limit, walk, "was cancelled"))
-            elif tool.where == "process":
-                where = "was ended with its process"
-                value, text = await _timed(tool.name, limit, self._in_process(tool, job), where)
-                if text:
-                    job.write(text)
-            else:
-                walk = self._call(partial(tool.invoke, job.args), tool.name, job, grace)
-                value = await (walk if limit is None else _timed(tool.name, limit, walk, _STUCK))
-            said = "" if job.printed is None else job.printed.text()
-            return tuple.__new__(Done, (value, content_of(value), said, None))  # a third of the time of Done(...)
+            coro = tool.invoke(job.args)
+            try:
+                wanted = coro.send(None)
+            except StopIteration as stop:
+                return _done(job, stop.value)
+            finally:
+                if (held := perf_counter() - job.started) > BLOCKED_AFTER:
+                    self._meters.blocked(tool.name, held)
+            walk = go_on(coro, wanted, tool.name, settings.cancel_grace, self._meters)
+            timed = _timed(tool.name, _limit(tool, settings), walk, "was cancelled", job.started)
+            rest = _rest(tool, job, timed, token)
         except (ToolError, KeyboardInterrupt) as error:
-            if tool.cache_errors and isinstance(error.__cause__, tool.cache_errors) and isinstance(error, ToolError):
-                return Done(None, "", error=error)
-            raise
+            if (kept := _kept(tool, error)) is None:
+                raise
+            return kept
         except BaseException as error:  # noqa: BLE001 - a tool may raise anything
-            if tool.cache_errors and isinstance(error, tool.cache_errors):
-                kept = failure(tool.name, error)
-                kept.__cause__ = error
-                return Done(None, "", error=kept)
-            reraise(tool.name, error)
+            return _kept(tool, error) or reraise(tool.name, error)
         finally:
-            release(token)
+            if rest is None:
+                release(token)
+        return rest
 
-    async def batch(self, tool: Tool, args: list[Any], limit: float | None, grace: float, job: Late) -> Any:
+    async def batch(self, tool: Tool, args: list[Any], settings: AsyncPipelineConfig, job: Late) -> Any:
         """Call the batch function of `tool` with the arguments of several calls, and return what it returns.
 
         Raises:
@@ -129,6 +151,7 @@ class Workshop:
         func = tool.batch.func if tool.batch is not None else None
         if func is None:
             raise ToolError(f"{tool.name} has no batch function")
+        limit, grace = _limit(tool, settings), settings.cancel_grace
         token = capture(Printer())
         try:
             if asyncio.iscoroutinefunction(func):
@@ -153,7 +176,7 @@ class Workshop:
             return await drive(value, name, grace, self._meters)
         return value
 
-    async def _in_process(self, tool: Tool, job: Job) -> tuple[Any, str]:
+    async def _in_process(self, tool: Tool, job: Job) -> Any:
         ticket = Ticket()
         try:
             ended, error = await self.threads.run(partial(self.processes.run, tool, job.given, ticket), job)
@@ -162,14 +185,53 @@ class Workshop:
             raise
         if error is not None:
             raise error
-        value: tuple[Any, str] = ended
+        value, text = ended
+        if text:
+            job.write(text)
         return value
 
 
-async def _timed(name: str, limit: float | None, walk: Any, fate: str) -> Any:
+async def _rest(tool: Tool, job: Job, walk: Any, token: Any) -> Done:
+    """Await the work of a call, whose output was captured, to its end."""
+    try:
+        return _done(job, await walk)
+    except (ToolError, KeyboardInterrupt) as error:
+        if (kept := _kept(tool, error)) is None:
+            raise
+        return kept
+    except BaseException as error:  # noqa: BLE001 - a tool may raise anything
+        return _kept(tool, error) or reraise(tool.name, error)
+    finally:
+        release(token)
+
+
+def _limit(tool: Tool, settings: AsyncPipelineConfig) -> float | None:
+    return tool.timeout if tool.timeout is not None else settings.timeout
+
+
+def _done(job: Job, value: Any) -> Done:
+    said = "" if job.printed is None else job.printed.text()
+    return _new(Done, (value, content_of(value), said, None))
+
+
+def _kept(tool: Tool, error: BaseException) -> Done | None:
+    """Return what a tool raised as a result, where it is kept like one."""
+    if not tool.cache_errors:
+        return None
+    if isinstance(error, ToolError):
+        return Done(None, "", error=error) if isinstance(error.__cause__, tool.cache_errors) else None
+    if not isinstance(error, tool.cache_errors):
+        return None
+    kept = failure(tool.name, error)
+    kept.__cause__ = error
+    return Done(None, "", error=kept)
+
+
+async def _timed(name: str, limit: float | None, walk: Any, fate: str, since: float | None = None) -> Any:
+    """Await `walk` for `limit` seconds from now, or from the `perf_counter` of a beginning."""
     if limit is None:
         return await walk
-    scope = asyncio.timeout(limit)
+    scope = asyncio.timeout(limit if since is None else since + limit - perf_counter())
     late: BaseException | None = None
     try:
         async with scope:

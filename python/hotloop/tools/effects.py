@@ -16,6 +16,7 @@ __all__ = [
     "ANYTHING",
     "EFFECTS",
     "NOTHING",
+    "SHARED",
     "Access",
     "Effect",
     "Place",
@@ -30,6 +31,9 @@ Effect = Literal["pure", "read", "write", "external"]
 """pure: depends on its arguments only; read: looks; write: changes what it names; external: acts on the outside."""
 
 EFFECTS: tuple[str, ...] = get_args(Effect)
+
+SHARED = ("pure", "read")
+"""The effects whose calls may be joined and stored."""
 
 Resource = str | PurePath
 """A path, which overlaps with what lies under it, or the name of something else, which equals only itself."""

@@ -17,7 +17,7 @@ from .approval import Approval, reason_to_ask
 from .callables import by_name, is_async, local_names, name_of
 from .content import words_of
 from .declaration import check_declaration, check_importable
-from .effects import Access, Effect, Resources, access, fixed_access
+from .effects import SHARED, Access, Effect, Resources, access, fixed_access
 from .identity import identity_of
 from .schema import Spec, explain, spec_of
 
@@ -57,6 +57,8 @@ class Tool(Generic[P, R]):
         where: "process" where sync calls run in a process of their own, "thread" elsewhere.
         batch: runs the calls that gather; None where each runs alone.
         is_async: whether the function is a coroutine function, and runs on the event loop rather than in a thread.
+        is_direct: whether a call needs no more than a place on the event loop: no thread, no batch, and no key to be
+            joined or stored by.
         is_static: whether it is a static method, which takes no object.
     """
 
@@ -97,6 +99,7 @@ class Tool(Generic[P, R]):
         check_declaration(self, resources)
         self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
         self.is_async = is_async(func)
+        self.is_direct = self.is_async and batch is None and effect not in SHARED
         self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
         self._fixed = None if callable(resources) else fixed_access(effect, resources)
         if where == "process":
