@@ -169,6 +169,8 @@ impl<N: Node> Slots<N> {
 
     /// Makes room for one more; `most` is how many there will be, roughly, so that the last growth is exact.
     ///
+    /// Beyond that the nodes grow by a quarter: by one chunk at a time, each would move all that came before it.
+    ///
     /// Where all nodes had to move for it, their links follow, and this returns the new slot of each old one.
     pub(super) fn room(
         &mut self,
@@ -182,7 +184,10 @@ impl<N: Node> Slots<N> {
         if self.chunks.len() >= least {
             return None;
         }
-        let count = (self.chunks.len() * 2).min(needed(most)).max(least);
+        let chunks = self.chunks.len();
+        let count = (chunks * 2)
+            .min(needed(most).max(chunks + chunks / 4))
+            .max(least);
         let mut nodes = Vec::new();
         nodes.resize_with(count * CHUNK, free);
         let chunks = vec![Chunk::default(); count];
@@ -318,6 +323,26 @@ mod tests {
         }
         let slot = slots.find(0, |node| node.number == 999);
         assert_eq!(slots.nodes[slot as usize].number, 999);
+    }
+
+    #[test]
+    fn more_nodes_than_there_should_be_move_seldom() {
+        let mut slots = Slots::default();
+        let moves = |slots: &mut Slots<Numbered>, to| {
+            let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut count = 0;
+            while slots.used() < to {
+                let number = slots.used() as u64;
+                let moved = slots.room(2000, |node| node.hash, || numbered(0, 0));
+                count += usize::from(moved.is_some());
+                let slot = slots.take(hash(number));
+                slots.nodes[slot as usize] = numbered(hash(number), number);
+            }
+            count
+        };
+        assert!(moves(&mut slots, 2000) < 10);
+        assert!(slots.nodes.len() < 2000 * 4 / 3 + 2 * CHUNK);
+        assert!(moves(&mut slots, 20_000) < 15);
     }
 
     #[test]
