@@ -122,7 +122,7 @@ class Run(Generic[T]):
         self.state.turn += 1
         self._emit(TurnStarted(self.state.turn))
         start = self._clock()
-        reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._form)
+        reply: Reply = await self._client.chat(self.conversation.view(), tools=self._schemas or None, **self._form)
         self._usage += reply.usage
         self._emit(TurnFinished(self.state.turn, reply.cache, reply.tier, self._clock() - start, reply.usage))
         try:

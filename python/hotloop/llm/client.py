@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..errors import CircuitOpenError, ModelError, ModelResponseError, ModelStatusError
 from .asking import Asker, Options, Wanted
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .usage import ClientMetrics
 
 __all__ = ["LLMClient"]
+
+T = TypeVar("T")
 
 
 class LLMClient:
@@ -108,6 +110,45 @@ class LLMClient:
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
+        output_type: None = None,
+        policy: Policy | None = None,
+        timeout: float | None = None,
+        call_id: str | None = None,
+        **params: Any,
+    ) -> Reply[str]: ...
+
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
+        output_type: type[T],
+        policy: Policy | None = None,
+        timeout: float | None = None,
+        call_id: str | None = None,
+        **params: Any,
+    ) -> Reply[T]: ...
+
+    @overload  # what is no class, as `int | None` or an `Annotated`: the answer's type is not known then
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
+        output_type: object,
+        policy: Policy | None = None,
+        timeout: float | None = None,
+        call_id: str | None = None,
+        **params: Any,
+    ) -> Reply: ...
+
     async def chat(
         self,
         messages: Messages,
@@ -115,7 +156,7 @@ class LLMClient:
         tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
         output_type: Any = None,
         policy: Policy | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  (of the wire, not of the call)
+        timeout: float | None = None,
         call_id: str | None = None,
         **params: Any,
     ) -> Reply:
@@ -160,7 +201,7 @@ class LLMClient:
         tools: Sequence[ToolLike | Mapping[str, Any]] | None = None,
         output_type: Any = None,
         policy: Policy | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  (of the wire, not of the call)
+        timeout: float | None = None,
         call_id: str | None = None,
         **params: Any,
     ) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
@@ -200,7 +241,7 @@ class LLMClient:
 
     # -- embeddings and batches ------------------------------------------------------------------------------------
 
-    async def embed(self, texts: str | Sequence[str], *, timeout: float | None = None, **params: Any) -> Embeddings:  # noqa: ASYNC109
+    async def embed(self, texts: str | Sequence[str], *, timeout: float | None = None, **params: Any) -> Embeddings:
         """Return the vectors of texts, in their order.
 
         Calls at about the same time share requests (`llm_client.embedding_window` and `embedding_batch`); each text is

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, cast, runtime_checkable
+
+from typing_extensions import TypeVar
 
 from ..toolcall import ToolCall
 from .text import brief
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from ..errors import ModelError
     from ..observe.events import CacheState
     from .structured import Structure
+
+T = TypeVar("T", default=Any)
 
 __all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas", "unanswered"]
 
@@ -68,7 +72,7 @@ def schemas(tools: Sequence[ToolLike | Mapping[str, Any]] | None) -> list[Any]:
 _UNREAD = object()
 
 
-class Reply:
+class Reply(Generic[T]):
     """A model's answer; it belongs to its caller, who may change it.
 
     Attributes:
@@ -130,17 +134,17 @@ class Reply:
         return _text(self.message)
 
     @property
-    def output(self) -> Any:
+    def output(self) -> T:
         """The answer as a value of the `output_type` that was asked for, or its text where none was.
 
         Raises:
             ModelResponseError: the answer of a stream is no such value.
         """
         if self._structure is None:
-            return self.text
+            return cast("T", self.text)
         if self._output is _UNREAD:
             self._output = self._structure.read(self)
-        return self._output
+        return cast("T", self._output)
 
     def take(self, origin: Reply) -> None:
         """Take over where `origin` says that the answer comes from."""
