@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use hotloop_core::cache::{Clock, Dropped, HotCache, Key, Millis, Ttl};
+use hotloop_core::cache::{Clock, Dropped, HotCache, Key, MAX_SIZE, Millis, Ttl};
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -151,6 +151,20 @@ fn a_sharded_cache_holds_exactly_its_capacity() {
     }
     let stats = cache.stats(&mut Dropped::new());
     assert!(stats.size == 40_000 || stats.bytes > 999_950, "{stats:?}");
+}
+
+/// What an entry cannot say is refused, not shortened: the sum of the sizes would never come right again.
+#[test]
+fn a_value_larger_than_any_entry_is_not_stored() {
+    let clock = Manual::default();
+    let cache: HotCache<u64, _> = HotCache::with_seed(10, None, &clock, 1).unwrap();
+    let mut dropped = Dropped::new();
+    cache.put(&key_of(1), 1, Ttl::Never, MAX_SIZE, &mut dropped);
+    cache.put(&key_of(2), 2, Ttl::Never, MAX_SIZE + 1, &mut dropped);
+    assert_eq!(dropped.as_slice(), [2]);
+    assert_eq!(cache.stats(&mut dropped).bytes, MAX_SIZE);
+    cache.clear(&mut dropped);
+    assert_eq!(cache.stats(&mut dropped).bytes, 0);
 }
 
 /// Threads that get and put at random see only values of the key that they asked for, and lose none.

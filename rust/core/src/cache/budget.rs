@@ -1,6 +1,9 @@
 //! How much a cache may hold, over all its shards.
 
-use super::sync::{AtomicU64, Ordering};
+use super::{
+    entry::MAX_SIZE,
+    sync::{AtomicU64, Ordering},
+};
 
 /// Room for entries and bytes. Whatever is stored was taken from here first, so no limit is ever exceeded.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Budget {
 
     /// Whether an entry of `size` bytes can be held at all.
     pub(super) fn allows(&self, size: u64) -> bool {
-        size <= self.max_bytes
+        size <= self.max_bytes.min(MAX_SIZE)
     }
 
     pub(super) fn capacity(&self) -> u64 {

@@ -5,9 +5,12 @@ use std::time::Duration;
 /// Milliseconds since some moment before the cache was made.
 pub type Millis = u64;
 
+/// Where time ends, after some 8900 years: what would expire then or later never does.
+pub const END: Millis = (1 << 48) - 1;
+
 /// Where a cache reads the time. It is read while a shard is locked: it must be quick, and must not call the cache.
 pub trait Clock {
-    /// The present moment; never less than what it said before.
+    /// The present moment, before [`END`]; never less than what it said before.
     fn now(&self) -> Millis;
 }
 

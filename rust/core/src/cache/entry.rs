@@ -2,7 +2,7 @@
 
 use super::{
     Key,
-    clock::Millis,
+    clock::{END, Millis},
     key::Kind,
     list::{Links, Node},
 };
@@ -97,11 +97,7 @@ impl<V> Entry<V> {
     /// The moment from which it is no longer served; [`Millis::MAX`] where there is none.
     pub(super) fn expires(&self) -> Millis {
         let expires = self.expires.get();
-        if expires == U48::MAX {
-            Millis::MAX
-        } else {
-            expires
-        }
+        if expires == END { Millis::MAX } else { expires }
     }
 
     pub(super) fn size(&self) -> u64 {

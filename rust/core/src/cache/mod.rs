@@ -22,7 +22,7 @@ mod stats;
 pub mod sync;
 mod table;
 
-pub use clock::{Clock, Millis, SystemClock, Ttl};
+pub use clock::{Clock, END, Millis, SystemClock, Ttl};
 pub use key::Key;
 pub use stats::CacheStats;
 pub use sync::{Sharing, Threads};
@@ -235,8 +235,8 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
 
     /// Stores a value; an older one of the same key is replaced.
     ///
-    /// A value larger than the cache's limit in bytes is not stored, and takes the key's older value with it: a cache
-    /// that still served that one would be wrong.
+    /// A value larger than the cache's limit in bytes, or than [`MAX_SIZE`], is not stored, and takes the key's older
+    /// value with it: a cache that still served that one would be wrong.
     pub fn put(&self, key: &Key, value: V, ttl: Ttl, size: u64, dropped: &mut Dropped<V>) {
         let (Some(shard), hash) = self.shard_and_hash(key) else {
             return;
