@@ -106,7 +106,7 @@ def test_a_capacity_out_of_range_is_refused(capacity):
         HotCache(capacity)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, math.nan, -math.inf, -1e-9])
+@pytest.mark.parametrize("ttl", [0, -1, math.nan, -math.inf, -1e-9, 10**400, -(10**400)])
 def test_a_ttl_that_is_no_duration_is_refused(ttl):
     with pytest.raises(ValueError, match="ttl"):
         HotCache(4, ttl=ttl)
@@ -115,15 +115,61 @@ def test_a_ttl_that_is_no_duration_is_refused(ttl):
 
 
 def test_other_limits_out_of_range_are_refused():
-    for max_bytes in (0, -1, 2**64):
+    for max_bytes in (0, -1, 2**64, 10**5000):
         with pytest.raises(ValueError, match="max_bytes"):
             HotCache(4, max_bytes=max_bytes)
-    for size in (-1, 2**48, 2**64, 2**200):
+    for size in (-1, -(10**5000), 2**48, 2**64, 2**200):
         with pytest.raises(ValueError, match="size"):
             HotCache(4).put("a", 1, size=size)
     for make in (lambda: HotCache("4"), lambda: HotCache(4.0), lambda: HotCache(4, max_bytes=1.5)):
         with pytest.raises(TypeError, match=r"capacity|max_bytes"):
             make()
+
+
+def test_what_a_number_raises_itself_is_raised():
+    class Raises:
+        def __index__(self):
+            raise KeyboardInterrupt
+
+        __float__ = __index__
+
+    class Loud(int):
+        def __index__(self):
+            raise AssertionError
+
+        __float__ = __lt__ = __str__ = __repr__ = __index__
+
+    raises, cache, clock = Raises(), HotCache(Loud(4), max_bytes=Loud(2**40)), ManualClock()
+    for use in (
+        lambda: HotCache(raises),
+        lambda: HotCache(4, max_bytes=raises),
+        lambda: HotCache(4, ttl=raises),
+        lambda: cache.put("a", 1, size=raises),
+        lambda: cache.put("a", 1, ttl=raises),
+        lambda: clock.advance(raises),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            use()
+    for size in (Loud(-1), Loud(-(2**70)), Loud(2**70)):
+        with pytest.raises(ValueError, match="size"):
+            cache.put("a", 1, size=size)
+    assert len(cache) == 0
+
+
+def test_a_clock_has_an_end():
+    clock = ManualClock()
+    for seconds in (-1, math.nan, math.inf, 10**400, 2**48):
+        with pytest.raises(ValueError, match="seconds"):
+            clock.advance(seconds)
+    cache = HotCache(4, ttl=10, _clock=clock)
+    cache.put("a", 1)
+    clock.advance(2**48 // 1000 - 1)
+    cache.put("b", 2)
+    assert "a" not in cache
+    assert len(cache) == 1
+    for _ in range(3):
+        with pytest.raises(ValueError, match="seconds"):
+            clock.advance(2**47 // 1000)
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 35, 1000, 5000, 40_000])

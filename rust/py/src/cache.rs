@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use crate::gil::Interpreter;
-use hotloop_core::cache::{self, Clock, Dropped, Key, MAX_SIZE, Millis, SystemClock, Ttl};
+use crate::{gil::Interpreter, number};
+use hotloop_core::cache::{self, Clock, Dropped, END, Key, MAX_SIZE, Millis, SystemClock, Ttl};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     ffi,
@@ -68,14 +68,16 @@ impl ManualClock {
     ///
     /// Args:
     ///     seconds: how far; counted in whole milliseconds.
-    fn advance(&self, seconds: f64) -> PyResult<()> {
-        let millis = Duration::try_from_secs_f64(seconds)
+    fn advance(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
+        let time = Duration::try_from_secs_f64(number::seconds("seconds", seconds)?)
             .ok()
             .and_then(|time| u64::try_from(time.as_millis()).ok());
-        let millis = millis.ok_or_else(|| {
-            PyValueError::new_err("seconds must be a duration that is not negative")
-        })?;
-        self.0.fetch_add(millis, Ordering::Relaxed);
+        let later = |now: u64| now.checked_add(time?).filter(|&later| later < END);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later)
+            .map_err(|_| {
+                PyValueError::new_err("seconds must be a duration that is not negative, and the clock ends after 8900 years")
+            })?;
         Ok(())
     }
 }
@@ -123,15 +125,13 @@ impl HotCache {
     #[pyo3(signature = (capacity, *, ttl=None, max_bytes=None, _clock=None))]
     fn new(
         capacity: &Bound<'_, PyAny>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         max_bytes: Option<&Bound<'_, PyAny>>,
         _clock: Option<Py<ManualClock>>,
     ) -> PyResult<Self> {
         let clock = _clock.map_or_else(|| AnyClock::System(SystemClock), AnyClock::Manual);
-        let capacity = whole("capacity", capacity)?;
-        let max_bytes = max_bytes
-            .map(|bytes| whole("max_bytes", bytes))
-            .transpose()?;
+        let capacity = number::whole("capacity", capacity)?.unwrap_or(u64::MAX);
+        let max_bytes = max_bytes.map(all_bytes).transpose()?;
         let core = cache::HotCache::new(capacity, max_bytes, clock)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self {
@@ -162,13 +162,13 @@ impl HotCache {
         &self,
         key: &Bound<'_, PyAny>,
         value: Bound<'_, PyAny>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         size: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let key = key_of(key)?;
         let ttl = ttl.map_or(Ok(self.ttl), duration)?;
         let size = match size {
-            Some(size) => whole("size", size)?,
+            Some(size) => number::whole("size", size)?.unwrap_or(u64::MAX),
             None => size_of(&value)?,
         };
         if size > MAX_SIZE {
@@ -284,7 +284,14 @@ fn other_key_of(key: &Bound<'_, PyAny>) -> PyResult<Key> {
         .map_err(|_| PyValueError::new_err("a str key must not hold a lone surrogate"))
 }
 
-fn duration(seconds: f64) -> PyResult<Ttl> {
+fn all_bytes(max_bytes: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number::whole("max_bytes", max_bytes)?.ok_or_else(|| {
+        PyValueError::new_err("max_bytes must be below 2^64; leave it out for no limit")
+    })
+}
+
+fn duration(seconds: &Bound<'_, PyAny>) -> PyResult<Ttl> {
+    let seconds = number::seconds("ttl", seconds)?;
     if seconds == f64::INFINITY {
         return Ok(Ttl::Never);
     }
@@ -294,18 +301,6 @@ fn duration(seconds: f64) -> PyResult<Ttl> {
         )));
     }
     Ok(Duration::try_from_secs_f64(seconds).map_or(Ttl::Never, Ttl::For))
-}
-
-fn whole(name: &str, number: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let number: i128 = number.extract().map_err(|error: PyErr| {
-        let py = number.py();
-        if error.is_instance_of::<PyTypeError>(py) {
-            return PyTypeError::new_err(format!("{name} must be an int"));
-        }
-        PyValueError::new_err(format!("{name} is out of range"))
-    })?;
-    u64::try_from(number)
-        .map_err(|_| PyValueError::new_err(format!("{name} is out of range, got {number}")))
 }
 
 /// What a value counts for by default.

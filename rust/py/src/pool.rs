@@ -7,9 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use crate::number::limit;
 use hotloop_core::pool::{Pool, PoolStats as CoreStats, Pooled};
 use pyo3::{
-    exceptions::{PyBufferError, PyMemoryError, PyOverflowError, PyValueError},
+    exceptions::{PyBufferError, PyMemoryError, PyValueError},
     ffi,
     prelude::*,
     types::{PyBytes, PyMemoryView},
@@ -65,8 +66,8 @@ impl BufferPool {
     #[new]
     #[pyo3(signature = (max_buffers=64, max_bytes=67_108_864))]
     fn new(
-        #[pyo3(from_py_with = room)] max_buffers: usize,
-        #[pyo3(from_py_with = room)] max_bytes: usize,
+        #[pyo3(from_py_with = limit)] max_buffers: usize,
+        #[pyo3(from_py_with = limit)] max_bytes: usize,
     ) -> Self {
         Self(Pool::new(max_buffers, max_bytes))
     }
@@ -80,7 +81,7 @@ impl BufferPool {
     ///     MemoryError: there is not that much memory.
     ///     ValueError: the size is negative.
     #[pyo3(signature = (size=0))]
-    fn take(&self, #[pyo3(from_py_with = room)] size: usize) -> PyResult<Buffer> {
+    fn take(&self, #[pyo3(from_py_with = limit)] size: usize) -> PyResult<Buffer> {
         let memory = self.0.take(size).map_err(|_| no_memory(size))?;
         Ok(Buffer(Mutex::new(State {
             memory: Some(memory),
@@ -273,21 +274,6 @@ impl Drop for Source {
         // SAFETY: the view was filled and is released once, by a thread that holds the interpreter: a `Source` lives
         // and dies inside one method.
         unsafe { ffi::PyBuffer_Release(&raw mut self.0) };
-    }
-}
-
-/// A number of bytes or buffers; more than there can be is as many as there can be.
-fn room(number: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match number.extract::<usize>() {
-        Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
-            if number.lt(0)? {
-                return Err(PyValueError::new_err(format!(
-                    "a size must not be negative, got {number}"
-                )));
-            }
-            Ok(usize::MAX)
-        }
-        done => done,
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::number::limit;
 use hotloop_core::search::{
     Glob, Kind, Limits, Pattern, Place, PlaceError, Root, Version, WriteError, find, grep,
 };
@@ -143,8 +144,8 @@ impl Folder {
         py: Python<'_>,
         pattern: &str,
         path: PathBuf,
-        max_matches: usize,
-        max_columns: usize,
+        #[pyo3(from_py_with = limit)] max_matches: usize,
+        #[pyo3(from_py_with = limit)] max_columns: usize,
     ) -> PyResult<Found> {
         let compiled = Pattern::new(pattern).map_err(|error| {
             PyValueError::new_err(format!(
@@ -193,7 +194,7 @@ impl Folder {
         py: Python<'_>,
         pattern: &str,
         path: PathBuf,
-        max_files: usize,
+        #[pyo3(from_py_with = limit)] max_files: usize,
     ) -> PyResult<(Vec<String>, bool, usize)> {
         let glob = Glob::new(pattern).map_err(|error| {
             PyValueError::new_err(format!("{} is not a glob: {error}", shown(pattern)))
