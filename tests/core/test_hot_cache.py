@@ -384,6 +384,28 @@ def test_destructors_may_use_the_cache():
     assert len(seen) == 20
 
 
+def test_caches_in_caches_are_freed_however_deep():
+    levels, value = 3000, Value()
+    gone = weakref.ref(value)
+    outermost = HotCache(1)
+    outermost.put("in", value)
+    del value
+    for _ in range(levels):
+        inner, outermost = outermost, HotCache(1)
+        outermost.put("in", inner)
+    del inner
+    caches = [outermost]
+    del outermost
+    size = threading.stack_size(256 << 10)
+    try:
+        thread = threading.Thread(target=caches.clear)
+        thread.start()
+    finally:
+        threading.stack_size(size)
+    thread.join()
+    assert gone() is None
+
+
 def test_cycles_through_the_cache_are_collected():
     cache, value = HotCache(4), Value()
     value.cache = cache

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{gil::Interpreter, number};
+use crate::{gil::Interpreter, nest, number};
 use hotloop_core::cache::{self, Clock, Dropped, END, Key, MAX_SIZE, Millis, SystemClock, Ttl};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -113,6 +113,14 @@ impl Clock for AnyClock {
 pub(crate) struct HotCache {
     pub(crate) core: cache::HotCache<Py<PyAny>, AnyClock, Interpreter>,
     pub(crate) ttl: Ttl,
+}
+
+impl Drop for HotCache {
+    fn drop(&mut self) {
+        let mut dropped = Dropped::new();
+        self.core.clear(&mut dropped);
+        nest::release(dropped);
+    }
 }
 
 #[pymethods]

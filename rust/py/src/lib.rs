@@ -7,6 +7,7 @@ mod error;
 mod gil;
 mod histogram;
 mod key;
+mod nest;
 mod number;
 #[cfg(target_os = "linux")]
 mod pages;
