@@ -7,8 +7,9 @@ mod held {
 
     /// Nothing: whoever calls the core holds the GIL.
     ///
-    /// The module is loaded by one interpreter only (`PyO3` refuses others), the binding calls the core while it holds
-    /// that one's GIL, and the core neither lets go of it nor runs Python code. So no two calls overlap.
+    /// The binding calls the core while it holds the GIL, and the core neither lets go of it nor runs Python code. All
+    /// interpreters that can load the module share one GIL: Python refuses it to those with their own, as it does not
+    /// say that it supports them. So no two calls overlap.
     pub(crate) struct NoLock;
 
     // SAFETY: calls never overlap, so a lock that is free whenever it is asked for excludes all there is to exclude.
