@@ -59,3 +59,13 @@ async def test_a_task_is_done_with_tools_and_the_second_time_without_the_model(t
     third, tokens = await run()
     assert next(e.cache for e in third.events if isinstance(e, TurnFinished)) == "hit"  # the question is the same
     assert tokens > 0
+
+
+async def test_a_search_for_what_is_not_there_ends_in_an_answer(tmp_path):
+    folder = workspace(tmp_path / "work")
+    (folder / "agent.py").write_text("from anyio import from_thread_to_the_loop_and_back\n")
+    config = Config().replace(response_cache={"path": str(tmp_path / "responses.db")})
+    async with Agent("local:smollm2", workspace_tools(folder), config=config) as agent:
+        result = await agent.run("Where is the function from_thread_to_the_loop_and_back defined?")
+    assert result.output.strip()  # the second pattern that it tries has more tokens than an answer may have
+    assert len([e for e in result.events if isinstance(e, ToolFinished)]) > 1

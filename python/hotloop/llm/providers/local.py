@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalProvider"]
 
-_ANSWER_TOKENS = 96
 _IGNORED = frozenset({"parallel_tool_calls", "tool_choice"})  # they go into the prompt and the grammar
 
 
@@ -77,9 +76,9 @@ class LocalProvider:
         self.server.close()
 
     def ask(self, messages: list[Any], tools: list[Any], params: Mapping[str, Any], *, stream: bool) -> Question:
-        """Return the request; it decodes greedily and stops after 96 tokens where `params` say nothing else."""
+        """Return the request; it decodes greedily, and answers in 96 tokens where `params` say nothing else."""
         refuse_ours(params)
-        head: dict[str, Any] = {"model": self.model, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
+        head: dict[str, Any] = {"model": self.model, "temperature": 0}
         for name, value in params.items():
             if value is not None and name not in _IGNORED:
                 head["max_tokens" if name == "max_completion_tokens" else name] = value
@@ -88,9 +87,10 @@ class LocalProvider:
             tools,
             params.get("tool_choice"),
             context=self._context,
-            answer=head["max_tokens"],
+            answer=head.get("max_tokens"),
             free="response_format" in head,
         )
+        head["max_tokens"] = prompt.answer
         if prompt.grammar is not None:
             head.pop("response_format", None)  # it is the answer's, not the call's
             head["grammar"] = prompt.grammar

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ONE_LINE", "Prompt", "read_call", "render"]
 
+_ANSWER_TOKENS = 96
+_CALL_TOKENS = 384
+"""The grammar ends a call; this is room for the longest patterns and quotations."""
 _MOST_CALLS = 5
 """How often a task may search before it is answered: a call that found nothing is followed by another."""
 ONE_LINE = r"root ::= [^ \n] [^\n]*"
@@ -33,14 +36,21 @@ number ::= "-"? [0-9]{1,15} ("." [0-9]{1,6})?"""
 
 
 class Prompt(NamedTuple):
-    """What the server is sent; `grammar` is that of a call, `ONE_LINE`, or None for any text."""
+    """What the server is sent.
+
+    Attributes:
+        messages: the conversation as the model is told it.
+        grammar: that of a call, `ONE_LINE`, or None for any text.
+        answer: tokens of the answer at most.
+    """
 
     messages: list[dict[str, str]]
     grammar: str | None
+    answer: int
 
 
 def render(
-    messages: list[Any], tools: list[Any], choice: Any, *, context: int, answer: int, free: bool = False
+    messages: list[Any], tools: list[Any], choice: Any, *, context: int, answer: int | None = None, free: bool = False
 ) -> Prompt:
     """Return the prompt for a conversation.
 
@@ -49,7 +59,7 @@ def render(
         tools: function schemas in OpenAI's shape.
         choice: OpenAI's `tool_choice`.
         context: tokens that the prompt and the answer have together.
-        answer: tokens of the answer.
+        answer: tokens of the answer; None for what a call or an answer usually needs.
         free: whether an answer about results may have any form; else it is one line.
     """
     functions = [tool["function"] for tool in tools]
@@ -66,6 +76,8 @@ def render(
             options = calls(allowed, task, failed) or (calls(allowed, task) if asking else [])
     system = "\n\n".join(_text(m) for m in messages if m["role"] in ("system", "developer"))
     longest = context // 8
+    if answer is None:
+        answer = _CALL_TOKENS if options else _ANSWER_TOKENS
     grammar = None
     if options:
         talk = list(_talk(messages[: asked + 1] if len(failed) == len(tried) else messages, longest))
@@ -84,7 +96,7 @@ def render(
         talk = list(_talk(messages, longest))
     talk.insert(0, {"role": "system", "content": system or "You are a helpful assistant."})
     _fit(talk, context - answer - 64)
-    return Prompt(talk, grammar)
+    return Prompt(talk, grammar, answer)
 
 
 def read_call(written: str) -> tuple[str, str]:
