@@ -119,8 +119,21 @@ def test_a_file_of_a_later_version_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CacheError, match="cannot be opened"):
+    with pytest.raises(CacheError, match=r"cannot be opened: .*response_cache\.disk = false"):
         SqliteCache(tmp_path / "file" / "c.db")
+
+
+def test_a_full_disk_is_said_with_the_way_out():
+    with pytest.raises(CacheError, match=r"response_cache\.disk = false") as caught:
+        SqliteCache("/dev/full")
+    assert "not a cache of hotloop's" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_told_to_be_moved_away(tmp_path):
+    (tmp_path / "c.db").write_text("not a cache at all, but precious")
+    with pytest.raises(CacheError, match=r"not a cache of hotloop's and is left untouched\. Move it away"):
+        SqliteCache(tmp_path / "c.db")
+    assert (tmp_path / "c.db").read_text() == "not a cache at all, but precious"
 
 
 async def test_a_locked_file_is_a_miss_and_an_error_and_not_a_failure(tmp_path):

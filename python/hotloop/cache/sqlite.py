@@ -21,7 +21,7 @@ from .base import Hit, Record, TierStats
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-__all__ = ["SqliteCache"]
+__all__ = ["ELSEWHERE", "SqliteCache"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,10 @@ _VERSION = 1
 _TOUCH_AFTER = 3600.0  # seconds; a hit refreshes the time of use at most this often, so that reads seldom write
 _PATIENCE = 5  # seconds that opening and clearing wait for another process's lock
 _REMEDY = "Delete it, with the files beside it that end in -wal and -shm: it holds nothing but stored answers."
+_FOREIGN = (
+    "is not a cache of hotloop's and is left untouched. Move it away, or name another file in response_cache.path."
+)
+ELSEWHERE = "Name another file in response_cache.path, or do without one: response_cache.disk = false."
 _KEEP_SHARE = 0.9  # a full file is emptied to this share, so that not every write must evict
 
 _INHERITED: list[sqlite3.Connection] = []  # from before a fork; SQLite allows neither their use nor their end
@@ -298,7 +302,7 @@ def _open(path: Path, timeout: float) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # answers are their owner's alone
         db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
-        raise CacheError(f"the cache file {path} cannot be opened: {error}") from error
+        raise CacheError(f"the cache file {path} cannot be opened: {error}. {ELSEWHERE}") from error
     try:
         _prepare(db, path)
         db.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
@@ -306,9 +310,9 @@ def _open(path: Path, timeout: float) -> sqlite3.Connection:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT:
             raise CacheError(f"{path} is damaged ({error}). {_REMEDY}") from error
-        raise CacheError(
-            f"{path} cannot be used as a cache: {error}. Move it away, or name another file in response_cache.path."
-        ) from error
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise CacheError(f"{path} {_FOREIGN}") from error
+        raise CacheError(f"{path} cannot be used as a cache: {error}. {ELSEWHERE}") from error
     except BaseException:
         db.close()
         raise
@@ -333,10 +337,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("COMMIT")
     application, version = identity()
     if application != _APPLICATION_ID:
-        raise CacheError(
-            f"{path} is not a cache of hotloop's and is left untouched. "
-            "Move it away, or name another file in response_cache.path."
-        )
+        raise CacheError(f"{path} {_FOREIGN}")
     if version != _VERSION:
         raise CacheError(
             f"{path} is a cache of version {version}, and this hotloop knows version {_VERSION}; it is left untouched. "

@@ -108,7 +108,7 @@ def _cache(config: Config) -> Finding:
 
 def _state(file: Path) -> str:
     """Open a cache file that is there; of one that is not, say whether it could be made."""
-    from ..cache import SqliteCache
+    from ..cache.sqlite import ELSEWHERE, SqliteCache
 
     async def look() -> None:
         async with aclosing(SqliteCache(file)) as cache:
@@ -119,7 +119,7 @@ def _state(file: Path) -> str:
         return "whole"
     folder = next(folder for folder in file.absolute().parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise CacheError(f"the cache file {file} cannot be made: {folder} is no folder that can be written")
+        raise CacheError(f"the cache file {file} cannot be made: {folder} cannot be written. {ELSEWHERE}")
     return "made by the first run"
 
 
