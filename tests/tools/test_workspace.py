@@ -224,6 +224,16 @@ class TestSearching:
         (place / "late").write_bytes(b"needle\n" + b"hay\n" * (size // 4) + b"\0")
         assert hands.grep_file(pattern="needle", path="late") == "[no line matches in 0 files, 1 binary left out]"
 
+    def test_lines_that_are_not_utf8_are_searched_and_shown_as_read_file_shows_them(self, place, hands):
+        (place / "mixed").write_bytes("Grüße\n".encode() + "Grüße und Küsse\n".encode("latin-1"))
+        for pattern in ("Grüße", "^Gr..e", r"\bGrüße\b"):
+            assert hands.grep_file(pattern=pattern) == "mixed:1: Grüße\nmixed:2: Grüße und Küsse"
+        (place / "large").write_bytes(b"hay\n" * (1 << 17) + "needle Küsse\n".encode("latin-1"))
+        assert hands.grep_file(pattern="needle") == f"large:{(1 << 17) + 1}: needle Küsse"
+        wide = "ä" * 300 + "needle" + "ö" * 300
+        (place / "wide").write_bytes(wide.encode("latin-1"))
+        assert "äneedleö" in hands.grep_file(pattern="needleö", path="wide")
+
     def test_results_and_lines_are_cut_with_marks(self, place, hands):
         (place / "many").write_text("needle\n" * 1000)
         lines = hands.grep_file(pattern="needle").splitlines()
@@ -331,10 +341,17 @@ class TestConfinement:
             ("pipe", "is a pipe"),
             ("socket", "is a pipe, a socket or a device"),
             ("src", "is a folder, not a file"),
+            ("", r"^\. is a folder, not a file"),
+            ("dead", "^dead is a link to something that does not exist$"),
+            ("caf\u00e9", r'did you mean "cafe\\u0301"\?$'),
+            ("new line", r'did you mean "new\\nline"\?$'),
         ],
     )
     def test_refusals_say_why(self, place, hands, path, said, monkeypatch):
         (place / "loop").symlink_to("loop")
+        (place / "dead").symlink_to("nowhere")
+        for name in ("cafe\u0301", "new\nline"):
+            (place / name).touch()
         os.mkfifo(place / "pipe")
         monkeypatch.chdir(place)
         with socket.socket(socket.AF_UNIX) as server:
@@ -343,6 +360,11 @@ class TestConfinement:
                 hands.read_file(path=path)
         assert len(str(caught.value)) < 500
         assert "[no line" in hands.grep_file(pattern="nowhere")  # pipes and sockets are passed by
+
+    def test_a_path_with_a_zero_byte_is_for_the_call_to_refuse(self, place):
+        for tool in workspace_tools(place, write=True):
+            if "path" in tool.schema("openai")["function"]["parameters"]["properties"]:
+                tool.access({"path": "a\0b"})
 
     def test_a_file_is_no_folder(self, hands):
         with pytest.raises(WorkspaceError, match="is a file, not a folder"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ...errors import WorkspaceError
 from ..tool import Tool, tool
+from .place import one_line
 from .text import read_lines
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def looking(place: Place) -> list[Tool]:
             raise WorkspaceError(f"{path} is a file, not a folder; read it with read_file") from error
         except WorkspaceError as error:
             raise place.hinted(path, error) from error
-        lines = [_shown(name) + _SUFFIX[kind] for name, kind in entries[:_MAX_ENTRIES]]
+        lines = [one_line(name) + _SUFFIX[kind] for name, kind in entries[:_MAX_ENTRIES]]
         if len(entries) > _MAX_ENTRIES:
             lines.append(f"[the first {_MAX_ENTRIES} of {len(entries)} names]")
         return "\n".join(lines) if lines else "[the folder is empty]"
@@ -68,7 +68,7 @@ def looking(place: Place) -> list[Tool]:
             raise WorkspaceError(str(error)) from error
         except WorkspaceError as error:
             raise place.hinted(path, error) from error
-        lines = [f"{_shown(file)}:{number}: {text}" for file, number, text in found.matches]
+        lines = [f"{one_line(file)}:{number}: {text}" for file, number, text in found.matches]
         if found.more:
             lines.append(f"[the first {_MAX_MATCHES} lines; there are more: narrow the pattern or the path]")
         if not lines:
@@ -92,7 +92,7 @@ def looking(place: Place) -> list[Tool]:
             raise WorkspaceError(f"{path} is a file, not a folder") from error
         except WorkspaceError as error:
             raise place.hinted(path, error) from error
-        lines = [_shown(name) for name in paths]
+        lines = [one_line(name) for name in paths]
         if more:
             lines.append(f"[the first {_MAX_ENTRIES} files; there are more: narrow the pattern or the path]")
         elif unreadable:
@@ -100,8 +100,3 @@ def looking(place: Place) -> list[Tool]:
         return "\n".join(lines) if lines else "[no file matches]"
 
     return [list_directory, read_file, grep_file, find_files]
-
-
-def _shown(name: str) -> str:
-    """Return a name in one line: one that could pass for several, or for another, is written as JSON."""
-    return name if name.isprintable() and not name.startswith('"') else json.dumps(name)

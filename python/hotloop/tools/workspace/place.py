@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import time
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import normalize
 
 from ..._core import Folder
 from ...errors import WorkspaceError
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-__all__ = ["MAX_BYTES", "Facts", "Place", "Seen"]
+__all__ = ["MAX_BYTES", "Facts", "Place", "Seen", "one_line"]
 
 Facts = tuple[int, int, int, int, int]
 """Device, number, size, time of modification and of change: what tells one state of a file from another."""
@@ -63,7 +65,7 @@ class Place:
         try:
             handle, found = self.folder.open(path)
         except IsADirectoryError as error:
-            raise WorkspaceError(f"{path} is a folder, not a file; list it with list_directory") from error
+            raise WorkspaceError(f"{path or '.'} is a folder, not a file; list it with list_directory") from error
         except WorkspaceError as error:
             raise self.hinted(path, error) from error
         self._note(found, handle)
@@ -78,8 +80,14 @@ class Place:
             names = [name for name, _ in self.folder.entries(wanted.parent)]
         except (OSError, WorkspaceError):
             return error
+        if wanted.name in names:
+            return WorkspaceError(f"{path} is a link to something that does not exist")
         near = difflib.get_close_matches(wanted.name, names, n=1)
-        return WorkspaceError(f"{error}; did you mean {wanted.parent / near[0]}?") if near else error
+        if not near:
+            return error
+        meant = str(wanted.parent / near[0])
+        alike = normalize("NFC", near[0]) == normalize("NFC", wanted.name)  # differ, and look the same
+        return WorkspaceError(f"{error}; did you mean {json.dumps(meant) if alike else one_line(meant)}?")
 
     # -- what calls touch ----------------------------------------------------------------------------------------
 
@@ -88,7 +96,7 @@ class Place:
         try:
             return [self.base / self.folder.locate(path)]
         except (WorkspaceError, ValueError):
-            return [self.base / path]  # the call itself will say what is wrong
+            return [self.base / path.partition("\0")[0]]  # the call itself will say what is wrong
 
     def reading(self, path: str) -> list[PurePath] | None:
         """Return what a call that reads the file at `path` touches, and note the state of the file.
@@ -164,6 +172,11 @@ class Place:
             return False  # writing will say what is wrong, if anything is
         os.close(handle)
         return found in self._seen
+
+
+def one_line(name: str) -> str:
+    """Return a name in one line: one that could pass for several, or for another, is written as JSON."""
+    return name if name.isprintable() and not name.startswith('"') else json.dumps(name)
 
 
 def _facts_of(found: os.stat_result) -> Facts:

@@ -1,6 +1,7 @@
 //! Lines that match a pattern.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     fs::File,
@@ -104,7 +105,7 @@ pub struct Match {
     pub path: PathBuf,
     /// The number of the line, from 1.
     pub line: u64,
-    /// The line without its end; what is not UTF-8 in it is replaced.
+    /// The line without its end; Latin-1 where it is not UTF-8.
     pub text: String,
 }
 
@@ -123,7 +124,8 @@ pub struct Found {
     pub unreadable: usize,
 }
 
-/// Searches a file, or what is in a folder. What cannot be read is counted.
+/// Searches a file, or what is in a folder. What cannot be read is counted. In files that are read whole, lines that
+/// are not UTF-8 are searched as Latin-1, in larger ones as they are.
 #[must_use]
 pub fn grep(place: Place, pattern: &Pattern, limits: Limits) -> Found {
     let progress = Progress::new(limits);
@@ -257,7 +259,11 @@ impl Job {
                 lines.binary = true;
                 Ok(())
             }
-            Ok(Some(content)) => searcher.search_slice(&pattern.0, &content, &mut lines),
+            Ok(Some(content)) => {
+                let latin = latin(&content);
+                let content = latin.as_deref().unwrap_or(&content);
+                searcher.search_slice(&pattern.0, content, &mut lines)
+            }
             Ok(None) => searcher.search_file(&pattern.0, &self.file, &mut lines),
             Err(error) => Err(error),
         };
@@ -284,7 +290,31 @@ impl Job {
 
 /// Whether there is a zero byte in what is not UTF-16, which the searcher decodes.
 fn is_binary(content: &[u8]) -> bool {
-    !matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) && content.contains(&0)
+    !is_utf16(content) && content.contains(&0)
+}
+
+fn is_utf16(content: &[u8]) -> bool {
+    matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+}
+
+/// The content of a file with the lines that are not UTF-8 taken for Latin-1; None where there is none.
+fn latin(content: &[u8]) -> Option<Vec<u8>> {
+    if content.is_ascii() || is_utf16(content) || str::from_utf8(content).is_ok() {
+        return None;
+    }
+    let mut text = Vec::with_capacity(content.len() + content.len() / 8);
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        text.extend_from_slice(legible(line).as_bytes());
+    }
+    Some(text)
+}
+
+/// A line as text: Latin-1 where it is not UTF-8.
+fn legible(line: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(line).map_or_else(
+        |_| line.iter().copied().map(char::from).collect(),
+        Cow::Borrowed,
+    )
 }
 
 enum Outcome {
@@ -325,14 +355,14 @@ impl Lines<'_> {
     /// The line, or the part of a long one that has the match a quarter of the way in.
     fn shown(&self, line: &[u8]) -> String {
         let columns = self.limits.columns;
+        let text = legible(line);
         if line.len() <= columns {
-            return String::from_utf8_lossy(line).into_owned();
+            return text.into_owned();
         }
-        let text = String::from_utf8_lossy(line);
         let found = self.pattern.0.find(line).ok().flatten();
         let start = found.map_or(0, |found| {
             let before = line.get(..found.start()).unwrap_or_default();
-            String::from_utf8_lossy(before).chars().count()
+            legible(before).chars().count()
         });
         let skip = if start < columns {
             0
