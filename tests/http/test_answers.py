@@ -30,6 +30,7 @@ def good(endpoint, payload, *, streamed=False, status=200, **headers):
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_good_answers(endpoint):
     assert good(endpoint, answer(endpoint))
+    assert good(endpoint, b"\xef\xbb\xbf" + json.dumps(answer(endpoint)).encode())
     assert not good(endpoint, answer(endpoint), status=201)
     assert not good(endpoint, answer(endpoint), content_type="text/event-stream")
     assert not good(endpoint, answer(endpoint), cache_control="no-store")

@@ -1,6 +1,7 @@
 """What a server can do wrong, and the one line that comes of it."""
 
 import asyncio
+import json
 import socket
 import threading
 import traceback
@@ -183,6 +184,19 @@ async def test_a_proxy_that_is_none_is_one_line(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "foo://x")
     async with LLMClient("openai:m", base_url="http://models.invalid/v1", api_key="k", retry=ONCE) as llm:
         with pytest.raises(ConfigError, match="proxy"):
+            await llm.chat(ASK)
+
+
+async def test_a_byte_order_mark_is_passed_by(origin):
+    origin.script(Answer(200, b"\xef\xbb\xbf" + json.dumps(completion("Hello").body).encode()))
+    async with client(origin, cache=MemoryCache()) as llm:
+        assert [(await llm.chat(ASK, temperature=0)).cache for _ in range(2)] == ["miss", "hit"]
+
+
+async def test_a_word_that_stands_for_a_key_is_not_taken_out_of_errors(origin):
+    origin.script(Answer(404, {"error": {"message": "ollama: pull the model first"}}))
+    async with LLMClient("openai:m", base_url=origin.url, api_key="ollama", retry=ONCE) as llm:
+        with pytest.raises(ModelStatusError, match="ollama: pull the model first"):
             await llm.chat(ASK)
 
 

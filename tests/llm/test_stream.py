@@ -146,7 +146,7 @@ async def test_identical_streams_in_flight_are_one_request(origin):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (streamed(*TEXT[:-1]), ModelResponseError),
+        (streamed(*TEXT[:-3]), ModelResponseError),
         (streamed(*TEXT[:2]), ModelResponseError),
         (streamed(*TEXT[:3], data({"error": {"message": "overloaded"}}), END), ModelResponseError),
         (streamed(*TEXT[:3], b"event: error\ndata: {}\n\n", END), ModelResponseError),
@@ -182,6 +182,18 @@ async def test_filtered_and_unfinished_streams_are_not_stored(origin, last):
     async with client(origin, cache=MemoryCache()) as llm:
         for _ in range(2):
             assert (await events_of(llm, temperature=0))[-1].reply.cache == "miss"
+
+
+@pytest.mark.parametrize("end", [b"", b"data: [DONE]", b"data: [DONE]\n"])
+async def test_an_answer_that_ended_is_whole_without_the_end_mark_and_is_not_stored(origin, end):
+    origin.script(streamed(*TEXT[:-1], end))
+    async with client(origin, cache=MemoryCache()) as llm:
+        for _ in range(2):
+            events = await events_of(llm, temperature=0)
+            assert events[-1].reply.text == f"Hel{STRANGE}"
+            assert events[-1].reply.finish_reason == "stop"
+            assert (events[-1].reply.cache, events[-2]) == ("miss", Usage(11, 7, 5))
+        assert llm.metrics().errors == 0
 
 
 async def test_an_attempt_is_repeated_only_before_its_first_chunk(origin):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,11 @@ def whole(
         is_stream = meta.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"
         if streamed != is_stream:
             return False
-        return _STREAMS[endpoint](_events(payload)) if streamed else _WHOLES[endpoint](orjson.loads(payload))
+        return (
+            _STREAMS[endpoint](_events(payload))
+            if streamed
+            else _WHOLES[endpoint](orjson.loads(payload.removeprefix(BOM_UTF8)))
+        )
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error):  # not what the protocol promises
         return False
 
@@ -164,7 +169,7 @@ def _events(payload: bytes) -> Iterator[Any]:
         ValueError: the bytes end in the middle of an event, or its data is no JSON.
     """
     data: list[bytes] = []
-    for line in payload.removeprefix(b"\xef\xbb\xbf").splitlines():
+    for line in payload.removeprefix(BOM_UTF8).splitlines():
         if line.startswith(b"data:"):
             data.append(line[5:])
         elif not line and data:

@@ -180,14 +180,19 @@ class Asker:
             for name, data in split(chunk):
                 for event in decode(name, data):
                     if type(event) is Done:
-                        reply = event.reply
-                        reply.take(origin)
-                        origin.raw = reply.raw
-                        self.meter.answered(reply)
-                        if (usage := reply.usage).output_tokens and demand.counts_tokens:
-                            demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+                        self._done(event.reply, origin, demand)
                     yield event
-        decoder.finish()
+        for event in decoder.finish():
+            if type(event) is Done:
+                self._done(event.reply, origin, demand)
+            yield event
+
+    def _done(self, reply: Reply, origin: Reply, demand: Demand) -> None:
+        reply.take(origin)
+        origin.raw = reply.raw
+        self.meter.answered(reply)
+        if (usage := reply.usage).output_tokens and demand.counts_tokens:
+            demand.settle(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
 
     # -- the parts of a call ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ Secrets = tuple[str, ...]
 """Credentials, none of them empty."""
 
 _LONGEST = 200
+_SHORTEST = 8
+"""Characters of a key. What is shorter is a word that stands for none, as "none" and "ollama" for local servers."""
 
 
 def brief(text: bytes | memoryview | str, secrets: Secrets = ()) -> str:
@@ -15,6 +17,7 @@ def brief(text: bytes | memoryview | str, secrets: Secrets = ()) -> str:
     if not isinstance(text, str):
         text = bytes(text if secrets else text[: 4 * _LONGEST]).decode("utf-8", "replace")
     for secret in sorted(secrets, key=len, reverse=True):  # before anything is cut: the beginning of a key is one too
-        text = text.replace(secret, "[the key]")
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, "[the key]")
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * _LONGEST]).split())
     return f"{line[:_LONGEST]}…" if len(line) > _LONGEST else line

@@ -64,6 +64,7 @@ impl Histogram {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "what comes out is what went in")]
 mod tests {
     use super::Histogram;
     use proptest::prelude::*;

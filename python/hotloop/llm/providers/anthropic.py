@@ -357,10 +357,11 @@ class AnthropicStream:
         reply = Reply(_completion(self._message, "nothing that is whole"))
         return [reply.usage, Done(reply.finish_reason, reply)]
 
-    def finish(self) -> None:
+    def finish(self) -> list[StreamEvent]:
         """Check that the end mark came."""
         if not self._done:
             raise ModelResponseError("the server's stream ended without its end mark: the answer was cut off")
+        return []
 
     @property
     def storable(self) -> bool:

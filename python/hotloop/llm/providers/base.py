@@ -38,11 +38,11 @@ class StreamDecoder(Protocol):
             ModelError: it reports an error, or is not what the protocol promises.
         """
 
-    def finish(self) -> None:
-        """Check that the answer is whole.
+    def finish(self) -> list[StreamEvent]:
+        """Return what is still to be said where the server's bytes have ended.
 
         Raises:
-            ModelResponseError: it ended without its end mark.
+            ModelResponseError: the answer was cut off.
         """
 
     @property

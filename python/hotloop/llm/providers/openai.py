@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -166,6 +167,8 @@ def read_completion(raw: bytes | memoryview, secrets: Secrets = ()) -> dict[str,
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
+        if raw[:3] == BOM_UTF8:
+            return read_completion(raw[3:], secrets)
         raise ModelResponseError(f"the server's answer is not JSON but {brief(raw, secrets)!r}") from None
     if not isinstance(answer, dict):
         raise ModelResponseError(f"the server's answer is no chat completion but {brief(raw, secrets)!r}")
@@ -306,10 +309,11 @@ class OpenAIStream:
         events += (reply.usage, Done(self._reason, reply))
         return events
 
-    def finish(self) -> None:
-        """Check that the end mark came."""
-        if not self._done:
+    def finish(self) -> list[StreamEvent]:
+        """Take the end for the end mark, which some servers leave out, where the answer itself has ended."""
+        if not self._done and self._reason is None:
             raise ModelResponseError("the server's stream ended without its end mark: the answer was cut off")
+        return self.feed(b"", b"[DONE]")
 
     @property
     def storable(self) -> bool:

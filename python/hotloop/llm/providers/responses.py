@@ -207,10 +207,11 @@ class ResponsesStream:
             ) from None
         return []
 
-    def finish(self) -> None:
+    def finish(self) -> list[StreamEvent]:
         """Check that the end mark came."""
         if self._reply is None:
             raise ModelResponseError("the server's stream ended without its end mark: the answer was cut off")
+        return []
 
     @property
     def storable(self) -> bool:
