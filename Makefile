@@ -98,7 +98,7 @@ doubles: $(VENV)/test.stamp
 
 # libFuzzer with coverage, which the stable compiler can do; no sanitizer, for the code under test has no unsafe.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= canon text key cache
+FUZZ_TARGETS ?= canon text key cache sse
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_FLAGS := --cfg fuzzing -Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

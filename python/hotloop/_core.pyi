@@ -1,4 +1,4 @@
-"""The native module: keys, hot cache, buffer pool, file search."""
+"""The native module: keys, hot cache, buffer pool, file search, server-sent events."""
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -18,6 +18,7 @@ __all__ = [
     "KeyChain",
     "ManualClock",
     "PoolStats",
+    "SSEReader",
     "__version__",
     "build_profile",
     "cache_key",
@@ -149,6 +150,15 @@ class PoolStats:
     def pooled(self) -> int: ...
     @property
     def pooled_bytes(self) -> int: ...
+
+@final
+class SSEReader:
+    @property
+    def texts(self) -> int: ...
+    def feed(self, piece: bytes, /) -> Self: ...
+    def expect(self, head: bytes, tail: bytes) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[bytes, bytes] | str: ...
 
 def canonical_json(value: Any) -> bytes: ...
 def canonicalize(text: bytes | bytearray | memoryview | str) -> bytes: ...

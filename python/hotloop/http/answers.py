@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from .._core import SSEReader
+
 if TYPE_CHECKING:
     from .asks import Endpoint
 
-__all__ = ["kept", "replayed", "unpacked", "whole"]
+__all__ = ["data_of", "kept", "replayed", "unpacked", "whole"]
 
 # What a replay gives again. Left out is what was true only then (rate limits, cookies, ages), what belongs to the
 # connection, and all that nobody here has heard of.
@@ -162,21 +164,26 @@ _WHOLES: dict[Endpoint, Callable[[Any], bool]] = {
 # -- an answer in events
 
 
+def data_of(payload: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return the data of the server-sent events that are whole, and of one that the bytes end in the middle of."""
+    reader = SSEReader()
+    whole, cut = (
+        [event[1] for event in reader.feed(piece) if not isinstance(event, str)] for piece in (payload, b"\n\n")
+    )
+    return whole, cut
+
+
 def _events(payload: bytes) -> Iterator[Any]:
     """Yield the data of each server-sent event; None for the mark ``[DONE]``.
 
     Raises:
         ValueError: the bytes end in the middle of an event, or its data is no JSON.
     """
-    data: list[bytes] = []
-    for line in payload.removeprefix(BOM_UTF8).splitlines():
-        if line.startswith(b"data:"):
-            data.append(line[5:])
-        elif not line and data:
-            joined = b"\n".join(data).strip()
-            data = []
-            yield None if joined == b"[DONE]" else orjson.loads(joined)
-    if data:
+    whole, cut = data_of(payload)
+    for data in whole:
+        data = data.strip()
+        yield None if data == b"[DONE]" else orjson.loads(data)
+    if cut:
         raise ValueError("cut off in the middle of an event")
 
 

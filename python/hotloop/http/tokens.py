@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from .answers import unpacked
+from .answers import data_of, unpacked
 
 if TYPE_CHECKING:
     from ..calls import Demand
@@ -65,7 +65,7 @@ def tokens_of(payload: bytes, meta: Mapping[str, str], decode: Decode) -> Tokens
     try:
         payload = unpacked(payload, meta, decode)
         if meta.get("content-type", "").startswith("text/event-stream"):
-            told = [line[5:] for line in payload.splitlines() if line.startswith(b"data:") and b'"usage"' in line]
+            told = [data for events in data_of(payload) for data in events if b'"usage"' in data]
         else:
             told = [payload]
         usage: dict[str, Any] = {}

@@ -16,7 +16,6 @@ from ..errors import CacheError, ModelError
 from .attempt import Attempt, Read
 from .messages import Messages, Reply, ToolLike, as_list, schemas, unanswered
 from .prices import Prices
-from .sse import SSEReader
 from .stream import Done, StreamEvent
 from .structured import Structure, structure_of
 from .usage import Meter
@@ -175,13 +174,11 @@ class Asker:
         self, chunks: AsyncIterator[bytes], question: Question, origin: Reply, demand: Demand
     ) -> AsyncGenerator[StreamEvent]:
         decoder = self.provider.stream(question)
-        split, decode = SSEReader().feed, decoder.feed  # looked up once: there are very many events
         async for chunk in chunks:
-            for name, data in split(chunk):
-                for event in decode(name, data):
-                    if type(event) is Done:
-                        self._done(event.reply, origin, demand)
-                    yield event
+            for event in decoder.events(chunk):
+                if type(event) is Done:
+                    self._done(event.reply, origin, demand)
+                yield event
         for event in decoder.finish():
             if type(event) is Done:
                 self._done(event.reply, origin, demand)
@@ -259,9 +256,9 @@ class Asker:
 
     def _whole(self, raw: bytes, question: Question, structure: Structure | None) -> bool:
         """Whether the bytes of a stream hold a whole answer that may be stored."""
-        reader, decoder = SSEReader(), self.provider.stream(question)
+        decoder = self.provider.stream(question)
         try:
-            events = [event for name, data in reader.feed(raw) for event in decoder.feed(name, data)]
+            events = list(decoder.events(raw))
         except ModelError:
             return False
         last = events[-1] if events else None

@@ -8,3 +8,4 @@ pub mod key;
 pub mod pool;
 #[cfg(unix)]
 pub mod search;
+pub mod sse;

@@ -14,6 +14,7 @@ mod pages;
 mod pool;
 #[cfg(unix)]
 mod search;
+mod sse;
 mod track;
 mod value;
 
@@ -42,6 +43,8 @@ mod _core {
     #[cfg(unix)]
     #[pymodule_export]
     use crate::search::{Folder, Found};
+    #[pymodule_export]
+    use crate::sse::SSEReader;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -13,7 +13,7 @@ from ..messages import Reply
 from ..schema import noted_for_anthropic
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
-from .base import Question, refuse_ours
+from .base import Question, StreamDecoder, refuse_ours
 from .blocks import CONTENT, encode, encode_tools
 from .desks import AnthropicDesk
 from .openai import credential, endpoint
@@ -272,10 +272,11 @@ def reported(error: Any, secrets: Secrets) -> ModelError:
     return ModelResponseError(text) if status is None else ModelStatusError(text, status)
 
 
-class AnthropicStream:
+class AnthropicStream(StreamDecoder):
     """Reads the events of one streamed message and puts the whole answer together."""
 
     def __init__(self, secrets: Secrets = ()) -> None:
+        super().__init__()
         self._secrets = secrets
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}

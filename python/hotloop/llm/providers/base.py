@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ..._core import SSEReader
+from ..stream import TextDelta
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..stream import StreamEvent
     from .desks import Desk
@@ -28,17 +32,34 @@ class Question(NamedTuple):
         return {**self.head, self.field: self.messages}
 
 
-class StreamDecoder(Protocol):
-    """Turns the server-sent events of one answer into ours."""
+class StreamDecoder(ABC):
+    """Turns the bytes of one streamed answer into events."""
 
-    def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
-        """Return what one server-sent event says.
+    def __init__(self) -> None:
+        self._reader = SSEReader()
+
+    def events(self, chunk: bytes) -> Iterator[StreamEvent]:
+        """Yield what a piece of the stream says, wherever it is cut.
 
         Raises:
             ModelError: it reports an error, or is not what the protocol promises.
         """
+        for event in self._reader.feed(chunk):
+            if type(event) is str:
+                yield from self.text(event)
+            else:
+                yield from self.feed(*event)
 
-    def finish(self) -> list[StreamEvent]:
+    @abstractmethod
+    def feed(self, name: bytes, data: bytes) -> Sequence[StreamEvent]:
+        """Return what one server-sent event says; errors are those of `events`."""
+
+    def text(self, text: str) -> Sequence[StreamEvent]:
+        """Return what one that is nothing but a piece of text says (see `Frame`)."""
+        return (TextDelta(text),)
+
+    @abstractmethod
+    def finish(self) -> Sequence[StreamEvent]:
         """Return what is still to be said where the server's bytes have ended.
 
         Raises:
@@ -46,6 +67,7 @@ class StreamDecoder(Protocol):
         """
 
     @property
+    @abstractmethod
     def storable(self) -> bool:
         """Whether the answer is whole and may be stored."""
 

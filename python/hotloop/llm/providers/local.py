@@ -14,7 +14,7 @@ from .openai import OpenAIStream, read_completion
 from .small import ONE_LINE, RENDERING, Prompt, read_call, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ...config import Config
     from .desks import Desk
@@ -122,26 +122,29 @@ class LocalStream(OpenAIStream):
         super().__init__()
         self._question = question
 
-    def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
-        """Return what one server-sent event says."""
-        events = super().feed(name, data)
+    def events(self, chunk: bytes) -> Iterator[StreamEvent]:
+        """Yield what a piece of the stream says."""
+        return self._shown(super().events(chunk))
+
+    def finish(self) -> Sequence[StreamEvent]:
+        """Return what is still to be said where the server's bytes have ended."""
+        return tuple(self._shown(super().finish()))
+
+    def _shown(self, events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
         if not _calls(self._question):
-            return events
-        shown: list[StreamEvent] = []
+            yield from events
+            return
         for event in events:
             if isinstance(event, Done):
                 reply = Reply(_as_call(event.reply.raw, self._question))
                 (call,) = reply.tool_calls
-                shown += (
-                    ToolCallStart(0, call.id, call.name),
-                    ToolCallDelta(0, str(call.args)),
-                    ToolCallEnd(0, call),
-                    reply.usage,
-                    Done(reply.finish_reason, reply),
-                )
+                yield ToolCallStart(0, call.id, call.name)
+                yield ToolCallDelta(0, str(call.args))
+                yield ToolCallEnd(0, call)
+                yield reply.usage
+                yield Done(reply.finish_reason, reply)
             elif isinstance(event, ToolCallStart | ToolCallDelta | ToolCallEnd):
-                shown.append(event)
-        return shown
+                yield event
 
 
 def _calls(question: Question) -> bool:

@@ -14,12 +14,12 @@ from ...toolcall import ToolCall
 from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
-from .base import Question, refuse_ours
+from .base import Question, StreamDecoder, refuse_ours
 from .desks import OpenAIDesk
 from .frame import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["HostedByOpenAI", "OpenAIProvider", "OpenAIStream", "credential", "endpoint", "read_completion", "reported"]
 
@@ -209,10 +209,11 @@ def reported(error: Any, secrets: Secrets) -> ModelError:
     return ModelResponseError(text)
 
 
-class OpenAIStream:
+class OpenAIStream(StreamDecoder):
     """Reads the chunks of one streamed chat completion and puts the whole answer together."""
 
     def __init__(self, secrets: Secrets = ()) -> None:
+        super().__init__()
         self._secrets = secrets
         self._answer: dict[str, Any] = {}
         self._message: dict[str, Any] = {"role": "assistant", "content": None}
@@ -222,25 +223,29 @@ class OpenAIStream:
         self._places: dict[int, int] = {}  # the server's index of a call → its place in `_calls`
         self._reason: str | None = None
         self._done = False
-        self._frame = Frame(_piece)
+        self._frame = Frame(self._reader, _piece)
 
-    def feed(self, name: bytes, data: bytes) -> list[StreamEvent]:
+    def text(self, text: str) -> Sequence[StreamEvent]:
+        """Return what an event says that is nothing but a piece of text."""
+        if self._done:
+            return ()
+        self._text.append(text)
+        return (TextDelta(text),)
+
+    def feed(self, name: bytes, data: bytes) -> Sequence[StreamEvent]:
         """Return what one server-sent event says."""
         if self._done:
-            return []
+            return ()
         if data == b"[DONE]":
             return self._end()
-        if not name and (text := self._frame.read(data)):  # mostly it is a piece of text
-            self._text.append(text)
-            return [TextDelta(text)]
         try:
             chunk = orjson.loads(data)
             if name == b"error" or chunk.get("error") is not None:
                 raise reported(chunk.get("error", chunk), self._secrets)
             if self._answer and (text := _piece(chunk)):
-                self._frame.learn(data, text)
-                self._text.append(text)
-                return [TextDelta(text)]
+                if not name:
+                    self._frame.learn(data, text)
+                return self.text(text)
             events: list[StreamEvent] = []
             for choice in chunk.get("choices") or ():
                 if not choice.get("index"):
@@ -309,7 +314,7 @@ class OpenAIStream:
         events += (reply.usage, Done(self._reason, reply))
         return events
 
-    def finish(self) -> list[StreamEvent]:
+    def finish(self) -> Sequence[StreamEvent]:
         """Take the end for the end mark, which some servers leave out, where the answer itself has ended."""
         if not self._done and self._reason is None:
             raise ModelResponseError("the server's stream ended without its end mark: the answer was cut off")

@@ -11,7 +11,7 @@ from ...toolcall import ToolCall
 from ..messages import Reply
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
-from .base import Question, refuse_ours
+from .base import Question, StreamDecoder, refuse_ours
 from .items import ITEMS, encode, encode_tools
 from .openai import HostedByOpenAI, reported
 
@@ -168,10 +168,11 @@ def _usage(counts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class ResponsesStream:
+class ResponsesStream(StreamDecoder):
     """Reads the events of one streamed response; its last event holds the whole answer."""
 
     def __init__(self, secrets: Secrets = ()) -> None:
+        super().__init__()
         self._secrets = secrets
         self._calls: dict[int, int] = {}  # place of an item → number of its call
         self._reply: Reply | None = None
