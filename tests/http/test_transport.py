@@ -196,6 +196,20 @@ def test_cache_control_of_the_request_is_heeded(kind, said, state):
         hot.post(url, ask("chat"))
         assert hot.post(url, ask("chat"), headers={"cache-control": said}).hotloop["cache"] == state
         assert len(server.requests) == 2
+        last = hot.post(url, ask("chat"), headers={"cache-control": "only-if-cached"})
+        assert (last.status, last.hotloop["cache"]) == (200, "hit")
+        assert last.raw == hot.post(url, ask("chat")).raw
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("named", ["cache-control", "pragma"])
+def test_what_is_asked_of_caches_renews_the_answer_that_others_get(kind, named):
+    with Faulty(counted) as server, Caller(kind) as hot:
+        url = server.root + CHAT
+        old = hot.post(url, ask("chat")).raw
+        new = hot.post(url, ask("chat"), headers={"cache-control": "no-cache", named: "no-cache"}).raw
+        assert new != old
+        assert hot.post(url, ask("chat")).raw == new
 
 
 def test_only_never_asks_the_server_whatever_else_is_said(kind):

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 /// Headers that stay out, in lower case and sorted; a name that ends in `*` stands for all that begin so.
-const LEFT_OUT: [&str; 51] = [
+const LEFT_OUT: [&str; 53] = [
     "accept-encoding",        // the form of the answer on the wire, not the answer
     "amz-sdk-*",              // telemetry
     "api-key",                // a credential: the tenant stands for it
     "authorization",          // a credential
     "b3",                     // tracing
     "baggage",                // tracing
+    "cache-control",          // for caches: what it asks of them is done beside the key
     "connection",             // the connection
     "content-length",         // the body says it
     "cookie",                 // a credential
@@ -21,6 +22,7 @@ const LEFT_OUT: [&str; 51] = [
     "host",                   // the URL says it
     "idempotency-key",        // one attempt
     "keep-alive",             // the connection
+    "pragma",                 // for caches
     "proxy-authorization",    // a credential
     "proxy-connection",       // the connection
     "request-id",             // one attempt
