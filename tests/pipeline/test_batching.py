@@ -82,12 +82,12 @@ def test_the_window_starts_with_the_first_call_and_is_as_long_as_was_said():
     batcher = Batcher(lambda gathering: started.append(len(gathering.entries)), clock)
     made = Squares(window=0.25, size=3).tool
     for _ in range(2):
-        batcher.add(made, Job(None, Versions()), None, Priority.NORMAL, print)
+        batcher.add(made, [Job(None, Versions(), 0.0)], None, Priority.NORMAL, print)
     assert ([wait[0] for wait in clock.waits], started) == ([0.25], [])
     clock.waits[0][1](clock.waits[0][2])
     assert started == [2]
     for _ in range(3):
-        batcher.add(made, Job(None, Versions()), None, Priority.NORMAL, print)
+        batcher.add(made, [Job(None, Versions(), 0.0)], None, Priority.NORMAL, print)
     assert ([wait[0] for wait in clock.waits], started) == ([0.25, 0.25], [2, 3])
     clock.waits[1][1](clock.waits[1][2])  # a timer that comes late finds nothing
     assert started == [2, 3]
@@ -236,3 +236,73 @@ def test_values_out_of_range_are_refused():
     ):
         with pytest.raises(ToolDefinitionError):
             make()
+
+
+class TestCallsOfOneRound:
+    """They are added together, and stay calls of their own."""
+
+    async def test_they_fill_batches_and_the_room_that_others_left(self):
+        squares = Squares(size=3, effect="external", resources=[], window=3600)
+        async with squares.pipeline() as pipe:
+            single = asyncio.create_task(pipe.run(calls(9)[0]))
+            await asyncio.sleep(0)
+            results = await pipe.run_batch(calls(*range(8)))
+            assert [result.value for result in results] == [n * n for n in range(8)]
+            assert (await single).value == 81
+        assert squares.seen == [[9, 0, 1], [2, 3, 4], [5, 6, 7]]
+
+    async def test_neighbours_of_other_tools_and_with_errors_change_nothing(self):
+        squares, halves = Squares(effect="external", resources=[]), Squares(answer=lambda calls: [None] * len(calls))
+        other = tool(name="half", effect="external", resources=[], batch=Batch(halves.tool.batch.func, window=0))(
+            lambda n: n
+        )
+        alone = tool(name="alone", effect="external", resources=[])(lambda n: -n)
+        names = ["square", "half", "square", "alone", "square", "none", "square", "half"]
+        async with ToolPipeline(ToolRegistry([squares.tool, other, alone])) as pipe:
+            asked = [ToolCall(name, {"n": n}) for n, name in enumerate(names)] + [ToolCall("square", {"n": "x"})]
+            results = await pipe.run_batch(asked)
+            shown = [result.value async for result in pipe.as_completed(asked)]
+        assert [result.call for result in results] == asked
+        assert [result.value for result in results] == [0, None, 4, -3, 16, None, 36, None, None]
+        assert [result.error is None for result in results] == [True] * 5 + [False] + [True] * 2 + [False]
+        assert squares.seen == [[0, 2, 4, 6]] * 2
+        assert sorted(map(str, shown)) == sorted(str(result.value) for result in results)
+
+    async def test_those_that_conflict_keep_their_order(self):
+        squares = Squares(effect="write", resources=lambda n: [str(n % 2)])
+        async with squares.pipeline() as pipe:
+            results = await pipe.run_batch(calls(*range(5)))
+        assert [result.value for result in results] == [0, 1, 4, 9, 16]
+        assert squares.seen == [[0, 1], [2, 3], [4]]
+
+    @pytest.mark.parametrize("how", ["cancel", "timeout"])
+    async def test_they_leave_together_and_others_stay(self, how):
+        squares = Squares(size=4, effect="external", resources=[], window=3600)
+        async with squares.pipeline() as pipe:
+            stays = asyncio.create_task(pipe.run(calls(7)[0]))
+            await asyncio.sleep(0)
+            leaving = asyncio.create_task(pipe.run_batch(calls(1, 2), timeout=0.001 if how == "timeout" else None))
+            await asyncio.sleep(0)
+            if how == "cancel":
+                leaving.cancel()
+            await asyncio.wait([leaving])
+            if how == "timeout":
+                assert all(isinstance(result.error, ToolTimeoutError) for result in leaving.result())
+            await pipe.run_batch(calls(3, 4, 5))
+            assert (await stays).value == 49
+            assert pipe.metrics().running == 0
+        assert squares.seen == [[7, 3, 4, 5]]
+
+    async def test_an_error_of_all_is_no_longer_for_each(self):
+        async def many(calls):
+            await pipe.aclose()
+            await asyncio.sleep(0)
+
+        made = tool(name="stall", effect="external", resources=[], batch=Batch(many, window=0))(lambda n: n)
+        pipe = ToolPipeline(ToolRegistry([made]))
+        results = await pipe.run_batch([ToolCall("stall", {"n": n}) for n in range(50)])
+        assert len({id(result.error) for result in results}) == 1
+        frames, trace = 0, results[0].error.__traceback__
+        while trace is not None:
+            frames, trace = frames + 1, trace.tb_next
+        assert frames < 50

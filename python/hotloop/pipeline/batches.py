@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolError
+from ..tools.content import content_of
 from .batching import Batcher, Entry, Gathering, share_out
 from .work import Done
 
@@ -37,42 +38,50 @@ class Batches:
 
     async def gather(self, tool: Tool, job: Job, priority: Priority) -> Done:
         """Wait for the batch that a call is part of."""
-        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def hear(_: None, outcome: Done | BaseException, joined: bool) -> None:  # noqa: ARG001 - a listener's signature
-            if future.done():
-                return
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        def hear(_: None, given: list[Any], joined: bool) -> None:  # noqa: ARG001 - a listener's signature
+            if not future.done():
+                future.set_result(given[0])
 
-        entry = self._batcher.add(tool, job, None, priority, (hear, None))
+        entry = self._batcher.add(tool, [job], None, priority, (hear, None))
         try:
-            return await future
+            given = await future
         finally:
             self._batcher.leave(entry, (hear, None))
+        if not isinstance(given, ToolError):
+            return Done(given, content_of(given))
+        if isinstance(given.__cause__, tool.cache_errors):
+            return Done(None, "", error=given)
+        raise given
 
-    def quick(self, job: Job, priority: Priority, listener: Any) -> Entry | None:
-        """Add a call to a batch without a task of its own, where nothing else has a part in it."""
-        engine, tool = self._engine, job.tool
-        if tool is None or tool.batch is None or job.error is not None or engine.observer is not None or engine.closed:
-            return None
-        key, stored = engine.keeping.key(job)
-        return None if stored else self._batcher.add(tool, job, key, priority, listener)
+    def takes(self, tool: Tool) -> bool:
+        """Whether calls of a tool may be added without tasks of their own, because nothing else has a part in them."""
+        return tool.batch is not None and self._engine.observer is None and not self._engine.closed
+
+    def room(self, tool: Tool) -> int:
+        """Return how many calls of a tool may be added at once."""
+        return self._batcher.room(tool)
+
+    def add(self, jobs: list[Job], tool: Tool, priority: Priority, listener: Any) -> Entry:
+        """Add calls that are neither joined nor stored."""
+        return self._batcher.add(tool, jobs, None, priority, listener)
+
+    def add_shared(self, job: Job, tool: Tool, priority: Priority, listener: Any) -> Entry | None:
+        """Add a call that may be joined with identical ones, unless it may be stored too."""
+        key, stored = self._engine.keeping.key(job)
+        return None if stored else self._batcher.add(tool, [job], key, priority, listener)
 
     def leave(self, entry: Entry, listener: Any) -> None:
-        """Call off a call that was added."""
+        """Call off calls that were added."""
         self._batcher.leave(entry, listener)
 
-    def result(self, job: Job, outcome: Done | BaseException, joined: bool) -> ToolResult:
-        """Return the result of a call that was added, from what its listener heard."""
-        engine = self._engine
+    def results(self, jobs: list[Job], given: list[Any], joined: bool) -> list[ToolResult]:
+        """Return the results of calls that were added, from what their listener heard."""
+        engine, now = self._engine, perf_counter()
         if joined:
-            engine.meters.counts["joined"] += 1
-        if isinstance(outcome, Done):
-            return engine.done(job, outcome, cached=False)
-        return engine.failed(job, cast("ToolError", outcome))
+            engine.meters.counts["joined"] += len(jobs)
+        return [engine.given(job, value, now) for job, value in zip(jobs, given, strict=True)]
 
     def _start(self, gathering: Gathering) -> Callable[[], Any]:
         task = asyncio.get_running_loop().create_task(self._run(gathering))
@@ -81,42 +90,40 @@ class Batches:
         return task.cancel
 
     async def _run(self, gathering: Gathering) -> None:
-        tool, entries = gathering.tool, gathering.entries
-        outcomes: list[Done | BaseException] | None = None
-        lost: BaseException = ToolError(f"{tool.name} was stopped: the pipeline was closed")
+        tool = gathering.tool
+        given: list[Any] | None = None
+        lost = ToolError(f"{tool.name} was stopped: the pipeline was closed")
         try:
-            outcomes = await self._work(tool, gathering)
+            given = await self._work(tool, gathering)
         except ToolError as error:
             lost = error
         finally:
-            for number, entry in enumerate(entries):
-                self._batcher.settle(entry, lost if outcomes is None else outcomes[number])
+            begin = 0
+            for entry in gathering.entries:
+                end = begin + len(entry.jobs)
+                self._batcher.settle(entry, [lost] * len(entry.jobs) if given is None else given[begin:end])
+                begin = end
 
-    async def _work(self, tool: Tool, gathering: Gathering) -> list[Done | BaseException]:
-        entries, engine = gathering.entries, self._engine
-        limits = tuple({limit: None for entry in entries for limit in entry.job.limits})
+    async def _work(self, tool: Tool, gathering: Gathering) -> list[Any]:
+        engine = self._engine
+        limits = tuple({limit: None for entry in gathering.entries for job in entry.jobs for limit in job.limits})
         if not engine.places.try_take(limits, perf_counter()):
             await engine.places.take(gathering.priority, limits)
-        wanted = [entry for entry in entries if entry.listeners]
-        started = perf_counter()
-        engine.meters.batch_sizes.add(len(wanted))
-        together = _Together([entry.job for entry in wanted])
-        engine.meters.queue_time.extend([started - job.start for job in together.jobs])
+        gathering.entries = [entry for entry in gathering.entries if entry.listeners]  # the others were cancelled
+        jobs = [job for entry in gathering.entries for job in entry.jobs]
+        started, meters = perf_counter(), engine.meters
+        meters.batch_sizes.add(len(jobs))
+        meters.queue_time.extend([started - job.start for job in jobs])
+        together = _Together(jobs)
         try:
             together.begin(engine.keeping if tool.effect == "read" else None)
-            args = [job.args for job in together.jobs]
-            results = await engine.shop.batch(tool, args, engine.settings, together)
+            results = await engine.shop.batch(tool, [job.args for job in jobs], engine.settings, together)
         finally:
             ended = perf_counter()
-            engine.meters.run_time.add(ended - started)
+            meters.run_time.add(ended - started)
             engine.places.give(limits, ended)
             together.end()
-        if len(wanted) == len(entries):
-            return share_out(tool, len(wanted), results)
-        shared = iter(share_out(tool, len(wanted), results))
-        nobody = ToolError(f"{tool.name} was cancelled")
-        waited = {id(entry) for entry in wanted}
-        return [next(shared) if id(entry) in waited else nobody for entry in entries]
+        return share_out(tool, len(jobs), results)
 
 
 class _Together:

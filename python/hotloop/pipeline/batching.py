@@ -6,23 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ToolError
-from ..tools.content import content_of
-from .work import Done, failure
+from .work import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..tools import Tool
+    from ..tools import Batch, Tool
     from .job import Job
     from .queue import Priority
 
 __all__ = ["Batcher", "Entry", "Gathering", "Listener", "share_out"]
 
-Listener = "tuple[Callable[[Any, Done | BaseException, bool], None], Any]"
-"""A function that hears what a call came to, and whether it came from identical work in flight; and its first argument,
-which tells the calls apart for it: one is made for each call, and a function of its own would cost more."""
-
-_new = tuple.__new__  # as in the engine
+Listener = "tuple[Callable[[Any, list[Any], bool], None], Any]"
+"""A function that hears what was given for the calls of an entry, each a value or a `ToolError`, and whether that comes
+from identical work in flight; and its first argument, which tells the entries apart for it."""
 
 
 class Timer(Protocol):
@@ -33,12 +30,15 @@ class Timer(Protocol):
 
 
 class Entry:
-    """One call of a batch, and those who wait for it: several, where their calls are identical."""
+    """The calls that one caller adds to a batch, and those who wait for them: several, where their calls are identical.
 
-    __slots__ = ("home", "job", "key", "listeners")
+    What costs time for each entry costs it once for all calls of a caller. An entry with a key has one call.
+    """
 
-    def __init__(self, job: Job, key: bytes | None, home: Gathering, listener: Any) -> None:
-        self.job = job
+    __slots__ = ("home", "jobs", "key", "listeners")
+
+    def __init__(self, jobs: list[Job], key: bytes | None, home: Gathering, listener: Any) -> None:
+        self.jobs = jobs
         self.key = key
         self.home = home
         self.listeners = [listener]
@@ -50,6 +50,7 @@ class Gathering:
 
     tool: Tool
     priority: Priority
+    room: int
     entries: list[Entry] = field(default_factory=list)
     timer: Timer | None = None
     stop: Callable[[], Any] | None = None
@@ -73,30 +74,34 @@ class Batcher:
         self._gathering: dict[Tool, Gathering] = {}
         self._keyed: dict[bytes, Entry] = {}
 
-    def add(self, tool: Tool, job: Job, key: bytes | None, priority: Priority, listener: Any) -> Entry:
-        """Add a call; `listener` hears what it comes to, unless `leave` is called before."""
+    def room(self, tool: Tool) -> int:
+        """Return how many calls the batch that gathers for a tool still takes."""
+        gathering = self._gathering.get(tool)
+        return gathering.room if gathering is not None else _batch(tool).size
+
+    def add(self, tool: Tool, jobs: list[Job], key: bytes | None, priority: Priority, listener: Any) -> Entry:
+        """Add calls for which there is room; `listener` hears what they come to, unless `leave` is called before."""
         if key is not None and (found := self._keyed.get(key)) is not None:
             found.listeners.append(listener)
             return found
-        batch = tool.batch
-        if batch is None:
-            raise ToolError(f"{tool.name} has no batch function")
         gathering = self._gathering.get(tool)
         if gathering is None:
-            gathering = self._gathering[tool] = Gathering(tool, priority)
+            batch = _batch(tool)
+            gathering = self._gathering[tool] = Gathering(tool, priority, batch.size)
             gathering.timer = self._later(batch.window, self._close, gathering)
         elif priority > gathering.priority:
             gathering.priority = priority
-        entry = Entry(job, key, gathering, listener)
+        entry = Entry(jobs, key, gathering, listener)
         gathering.entries.append(entry)
+        gathering.room -= len(jobs)
         if key is not None:
             self._keyed[key] = entry
-        if len(gathering.entries) >= batch.size:
+        if gathering.room <= 0:
             self._close(gathering)
         return entry
 
     def leave(self, entry: Entry, listener: Any) -> None:
-        """Wait for a call no more; one that nobody waits for does not start, and a batch without any is cancelled."""
+        """Wait for calls no more; those that nobody waits for do not start, and a batch without any is cancelled."""
         if listener in entry.listeners:
             entry.listeners.remove(listener)
         if entry.listeners:
@@ -105,19 +110,20 @@ class Batcher:
         home = entry.home
         if home.stop is None:
             home.entries.remove(entry)
+            home.room += len(entry.jobs)
             if not home.entries:
                 self._take(home)
         elif not any(other.listeners for other in home.entries):
             home.stop()
 
-    def settle(self, entry: Entry, outcome: Done | BaseException) -> None:
-        """Tell everyone who waits for a call what it came to."""
+    def settle(self, entry: Entry, given: list[Any]) -> None:
+        """Tell everyone who waits for calls what was given for them."""
         if entry.key is not None:
             self._forget(entry)
         listeners, entry.listeners = entry.listeners, []
         joined = False
         for hear, tag in listeners:
-            hear(tag, outcome, joined)
+            hear(tag, given, joined)
             joined = True
 
     def _forget(self, entry: Entry) -> None:
@@ -137,32 +143,34 @@ class Batcher:
         return True
 
 
-def share_out(tool: Tool, count: int, results: Any) -> list[Done | BaseException]:
-    """Return what each of `count` calls comes to, of what the batch function returned."""
+def _batch(tool: Tool) -> Batch:
+    if tool.batch is None:
+        raise ToolError(f"{tool.name} has no batch function")
+    return tool.batch
+
+
+def share_out(tool: Tool, count: int, results: Any) -> list[Any]:
+    """Return what is for each of `count` calls, of what the batch function returned: a value or a `ToolError`."""
     if not isinstance(results, list | tuple):
         wrong = ToolError(
             f"{tool.name} failed: its batch function returned {type(results).__name__}, not a list with a result a call"
         )
         return [wrong] * count
-    results = list(results)  # a subclass may count otherwise than it gives
-    if len(results) > count:
+    # counted when they are copied: a subclass may count otherwise than it gives
+    given: list[Any] = [_error(tool, one) if isinstance(one, BaseException) else one for one in results]
+    if len(given) > count:
         wrong = ToolError(
-            f"{tool.name} failed: its batch function returned {len(results)} results for {count} calls, so whose they "
+            f"{tool.name} failed: its batch function returned {len(given)} results for {count} calls, so whose they "
             "are is unknown"
         )
         return [wrong] * count
-    missing = ToolError(f"{tool.name} failed: its batch function returned {len(results)} results for {count} calls")
-    return [_outcome(tool, result) for result in results] + [missing] * (count - len(results))
+    missing = ToolError(f"{tool.name} failed: its batch function returned {len(given)} results for {count} calls")
+    return given + [missing] * (count - len(given))
 
 
-def _outcome(tool: Tool, result: Any) -> Done | BaseException:
-    if not isinstance(result, BaseException):
-        try:
-            return _new(Done, (result, content_of(result), "", None))
-        except ToolError as error:
-            return error
-    if isinstance(result, ToolError):
-        return result
-    wrong = failure(tool.name, result)
-    wrong.__cause__ = result
-    return Done(None, "", error=wrong) if isinstance(result, tool.cache_errors) else wrong
+def _error(tool: Tool, given: BaseException) -> ToolError:
+    if isinstance(given, ToolError):
+        return given
+    wrong = failure(tool.name, given)
+    wrong.__cause__ = given
+    return wrong

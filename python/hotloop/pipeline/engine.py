@@ -124,7 +124,7 @@ class Engine:
             if begun is None or isinstance(begun, Done):
                 self._leave(job)
         if isinstance(begun, Done):
-            return self.done(job, begun, cached=False)
+            return self.done(job, begun, perf_counter())
         return self._wait(job, terms, self._finish(job, begun))
 
     async def _wait(self, job: Job, terms: Terms, walk: Coroutine[Any, Any, ToolResult]) -> ToolResult:
@@ -160,7 +160,7 @@ class Engine:
             done = await begun
         finally:
             self._leave(job)
-        return self.done(job, done, cached=False)
+        return self.done(job, done, perf_counter())
 
     @property
     def window(self) -> int:
@@ -170,7 +170,7 @@ class Engine:
     async def _walk(self, job: Job, priority: Priority) -> ToolResult:
         key, stored = self.keeping.key(job)
         if key is None and self.observer is None:
-            return self.done(job, await self.work(job, priority), cached=False)
+            return self.done(job, await self.work(job, priority), perf_counter())
         tool = job.tool
         outcome = await self.path.run(
             Call(
@@ -186,9 +186,9 @@ class Engine:
         )
         if outcome.cache != "bypass":
             self.meters.counts[outcome.cache] += 1
-        return self.done(job, outcome.value, cached=outcome.cache == "hit")
+        return self.done(job, outcome.value, perf_counter(), cached=outcome.cache == "hit")
 
-    def done(self, job: Job, done: Done, *, cached: bool) -> ToolResult:
+    def done(self, job: Job, done: Done, now: float, cached: bool = False) -> ToolResult:
         """Return the result of a call that was done."""
         if done.error is not None:
             return self.failed(job, done.error, cached=cached)
@@ -198,7 +198,20 @@ class Engine:
             content = f"{content}\n[the tool printed:]\n{unicode_of(printed)}"
         if job.edited is not None:
             content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
-        return _new(ToolResult, (job.call, value, content, None, cached, perf_counter() - job.start))
+        return _new(ToolResult, (job.call, value, content, None, cached, now - job.start))
+
+    def given(self, job: Job, value: Any, now: float) -> ToolResult:
+        """Return the result of a call for which a batch function gave a value, or which has an error."""
+        if isinstance(value, ToolError):
+            return self.failed(job, value)
+        try:
+            content = content_of(value)
+        except ToolError as error:
+            return self.failed(job, error)
+        if job.edited is not None:
+            return self.done(job, Done(value, content), now)
+        self.meters.calls += 1
+        return _new(ToolResult, (job.call, value, content, None, False, now - job.start))
 
     def failed(self, job: Job, error: ToolError, *, cached: bool = False) -> ToolResult:
         """Return the result of a call that failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolArgumentsError, ToolError
@@ -14,7 +15,7 @@ from .plan import plan
 from .queue import Limit, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import PurePath
 
     from ..toolcall import ToolCall
@@ -61,9 +62,17 @@ class Intake:
 
     def job(self, call: ToolCall) -> Job:
         """Look the tool up and check the arguments; what is wrong becomes the job's error."""
-        job = Job(call, self._versions)
+        return self._job(call, perf_counter(), self._registry.get)
+
+    def jobs(self, calls: Iterable[ToolCall]) -> list[Job]:
+        """Do the same for the calls of a batch, and look each name up once."""
+        start, find = perf_counter(), _Found(self._registry).__getitem__
+        return [self._job(call, start, find) for call in calls]
+
+    def _job(self, call: ToolCall, start: float, find: Callable[[str], Tool]) -> Job:
+        job = Job(call, self._versions, start)
         try:
-            job.tool = found = self._registry.get(call.name)
+            job.tool = found = find(call.name)
             self._give(job, found, call.args)
             if found.approval != "never":
                 reason = found.reason_to_ask(call)
@@ -80,8 +89,7 @@ class Intake:
             )
         job.given = args
         job.args = tool.validate(args)
-        if tool.effect is not None:
-            job.access = tool.access(job.args)
+        job.access = tool.fixed if tool.fixed is not None else tool.access(job.args)
         if tool.max_concurrency is not None or self._tool_limits or self._resource_limits:
             job.limits = self._limits(tool, job)
 
@@ -114,6 +122,17 @@ class Intake:
         if job.tool is not None and job.tool.effect is None and job.error is None:
             return NOTHING if self.overlap_undeclared else ANYTHING
         return job.access
+
+
+class _Found(dict[str, "Tool"]):
+    """The tools that were looked up, by the names that were asked for."""
+
+    def __init__(self, registry: ToolRegistry) -> None:
+        self._registry = registry
+
+    def __missing__(self, name: str) -> Tool:
+        found = self[name] = self._registry.get(name)
+        return found
 
 
 def _overlap(one: Place, other: Place) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..tools.effects import ANYTHING, Access
@@ -22,6 +21,8 @@ __all__ = ["Job"]
 class Job(Printer):
     """A call that was looked up and checked, once: its arguments as they were `given`, and validated as `args`.
 
+    `start` is when it was asked for, by `perf_counter`.
+
     What most calls leave as it is stands in the class: a job is made for each call.
     """
 
@@ -38,10 +39,10 @@ class Job(Printer):
     question: Question | None = None
     edited: dict[str, Any] | None = None
 
-    def __init__(self, call: ToolCall, versions: Versions) -> None:
+    def __init__(self, call: ToolCall, versions: Versions, start: float) -> None:
         self.call = call
         self.versions = versions
-        self.start = perf_counter()
+        self.start = start
 
     def begin(self) -> None:
         """Note that its work begins."""

@@ -220,7 +220,7 @@ class ToolPipeline:
 
     async def _jobs(self, calls: Iterable[ToolCall]) -> list[Job]:
         self._engine.check_open()
-        jobs = [self._intake.job(call) for call in calls]
+        jobs = self._intake.jobs(calls)
         asking = [job for job in jobs if job.question is not None]
         if asking:
             await self._ask(asking)

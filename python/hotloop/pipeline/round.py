@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Protocol
 
+from ..tools.effects import SHARED
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
     from typing import Any
 
+    from ..tools import Tool
     from .batches import Batches
     from .batching import Entry
     from .engine import Terms
     from .job import Job
     from .result import ToolResult
-    from .work import Done
 
 __all__ = ["Round"]
 
@@ -67,9 +70,10 @@ class Round:
         self._failure: BaseException | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._batches = runner.batches
-        self._quick: dict[int, Entry] = {}
+        self._gathered: dict[tuple[int, ...], Entry] = {}
         self._hear = self._heard  # one for all
-        self._started = [False] * len(jobs)
+        self._tools = [job.tool if job.error is None else None for job in jobs]
+        self._started: set[int] = set()
         self._windowed: set[int] = set()  # those with a task, of those that may be held back
         self._held: deque[int] = deque()
         self._change: asyncio.Future[None] | None = None
@@ -78,9 +82,36 @@ class Round:
 
     def start(self) -> None:
         """Start all that need not wait."""
-        for number in range(len(self._jobs)):
-            if not (self._waits.get(number) or self._started[number]):
-                self._ready(number)
+        numbers = range(len(self._jobs))
+        self._start([number for number in numbers if number not in self._waits] if self._waits else numbers)
+
+    def _start(self, numbers: Iterable[int]) -> None:
+        """Start calls: neighbours that gather in one batch together, all others each by itself."""
+        for tool, some in groupby(numbers, self._tools.__getitem__):
+            if tool is None or not self._batches.takes(tool):
+                for number in some:
+                    self._ready(number)
+            elif tool.effect in SHARED:
+                for number in some:
+                    self._share(number, tool)
+            else:
+                while fitting := tuple(islice(some, self._batches.room(tool))):
+                    self._gather(fitting, tool)
+
+    def _gather(self, numbers: tuple[int, ...], tool: Tool) -> None:
+        """Add calls to a batch, without a task for any of them."""
+        self._started.update(numbers)
+        jobs = [self._jobs[number] for number in numbers]
+        self._gathered[numbers] = self._batches.add(jobs, tool, self._terms.priority, (self._hear, numbers))
+
+    def _share(self, number: int, tool: Tool) -> None:
+        """Add a call to a batch if nothing but identical calls has a part in it."""
+        entry = self._batches.add_shared(self._jobs[number], tool, self._terms.priority, (self._hear, (number,)))
+        if entry is None:
+            self._launch(number)
+        else:
+            self._started.add(number)
+            self._gathered[number,] = entry
 
     def _ready(self, number: int) -> None:
         """Start a call, or hold it back: ten thousand tasks that wait for a place would slow everything down."""
@@ -95,16 +126,13 @@ class Round:
             self._held.append(number)
 
     def _launch(self, number: int) -> None:
-        self._started[number] = True
-        entry = self._batches.quick(self._jobs[number], self._terms.priority, (self._hear, number))
-        if entry is None:
-            self._tasks[number] = self._loop.create_task(self._run(number))
-        elif self.results[number] is None:
-            self._quick[number] = entry
+        self._started.add(number)
+        self._tasks[number] = self._loop.create_task(self._run(number))
 
-    def _heard(self, number: int, outcome: Done | BaseException, joined: bool) -> None:
-        self._quick.pop(number, None)
-        self._ended(number, self._batches.result(self._jobs[number], outcome, joined))
+    def _heard(self, numbers: tuple[int, ...], given: list[Any], joined: bool) -> None:
+        self._gathered.pop(numbers, None)
+        jobs = [self._jobs[number] for number in numbers]
+        self._ended(numbers, self._batches.results(jobs, given, joined))
 
     async def _run(self, number: int) -> None:
         try:
@@ -118,47 +146,50 @@ class Round:
         else:
             self._tasks.pop(number, None)
             self._windowed.discard(number)
-            self._ended(number, result)
+            self._ended((number,), [result])
             while self._held and len(self._windowed) < self._runner.window:
                 if self.results[held := self._held.popleft()] is None:
                     self._ready(held)
 
-    def _ended(self, number: int, result: ToolResult) -> None:
-        if self.results[number] is None:
-            self.results[number] = result
-            self._left -= 1
-            if self._each:
-                self._fresh.append(result)
+    def _ended(self, numbers: Sequence[int], results: list[ToolResult]) -> None:
+        for number, result in zip(numbers, results, strict=True):
+            if self.results[number] is None:
+                self.results[number] = result
+                self._left -= 1
+                if self._each:
+                    self._fresh.append(result)
         if self._followers:
-            self._release(number)
+            self._start([follower for number in numbers for follower in self._released(number)])
         if self._each or not self._left:
             self._wake()
 
-    def _release(self, number: int) -> None:
-        """Start those that waited for nothing but this call."""
+    def _released(self, number: int) -> list[int]:
+        """Return those that waited for nothing but this call."""
+        released = []
         for follower in self._followers.pop(number, ()):
             self._waits[follower] -= 1
             if not self._waits[follower] and self.results[follower] is None:
-                self._ready(follower)
+                released.append(follower)
+        return released
 
     def _expire(self) -> None:
         """Give those that have not started, and those that gather in a batch, their result."""
         for number, job in enumerate(self._jobs):
-            if not self._started[number] and self.results[number] is None:
+            if number not in self._started and self.results[number] is None:
                 self.results[number] = expired = self._runner.expired(job, self._terms)
                 self._left -= 1
                 if self._each:
                     self._fresh.append(expired)
-        for number in self._call_off():
-            self._ended(number, self._runner.expired(self._jobs[number], self._terms))
+        for numbers in self._call_off():
+            self._ended(numbers, [self._runner.expired(self._jobs[number], self._terms) for number in numbers])
         self._wake()
 
-    def _call_off(self) -> list[int]:
+    def _call_off(self) -> list[tuple[int, ...]]:
         """Call off those that gather, and return which they are."""
-        quick, self._quick = self._quick, {}
-        for number, entry in quick.items():
-            self._batches.leave(entry, (self._hear, number))
-        return list(quick)
+        gathered, self._gathered = self._gathered, {}
+        for numbers, entry in gathered.items():
+            self._batches.leave(entry, (self._hear, numbers))
+        return list(gathered)
 
     def _wake(self) -> None:
         if self._change is not None and not self._change.done():

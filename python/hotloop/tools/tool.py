@@ -59,6 +59,7 @@ class Tool(Generic[P, R]):
         is_async: whether the function is a coroutine function, and runs on the event loop rather than in a thread.
         is_direct: whether a call needs no more than a place on the event loop: no thread, no batch, and no key to be
             joined or stored by.
+        fixed: what every call reads and writes, where that does not depend on the arguments.
         is_static: whether it is a static method, which takes no object.
     """
 
@@ -101,7 +102,7 @@ class Tool(Generic[P, R]):
         self.is_async = is_async(func)
         self.is_direct = self.is_async and batch is None and effect not in SHARED
         self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
-        self._fixed = None if callable(resources) else fixed_access(effect, resources)
+        self.fixed = None if callable(resources) else fixed_access(effect, resources)
         if where == "process":
             check_importable(self)
         functools.update_wrapper(cast("Any", self), func, updated=())
@@ -249,8 +250,8 @@ class Tool(Generic[P, R]):
         Raises:
             ToolError: `resources=` failed, or told something that is no resource.
         """
-        if self._fixed is not None:
-            return self._fixed
+        if self.fixed is not None:
+            return self.fixed
         try:
             touched = self._resources if self._touched is None else self._touched(self._spec.complete(args))
             return access(self.effect, cast("Any", touched))
