@@ -297,6 +297,14 @@ async def test_what_json_cannot_hold_is_refused(origin, bad, params):
     assert not origin.requests
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_a_parameter_that_json_cannot_hold_is_refused(origin, number):
+    async with client(origin) as llm:
+        with pytest.raises(CanonicalError, match=r"^\$\.top_p: (nan|inf) is not a JSON number"):
+            await llm.chat(ASK, top_p=number)
+    assert not origin.requests
+
+
 @pytest.mark.parametrize("messages", ["Hi", b"Hi", 5, None])
 async def test_messages_are_a_list(origin, messages):
     async with client(origin) as llm:
@@ -304,7 +312,7 @@ async def test_messages_are_a_list(origin, messages):
             await llm.chat(messages)
 
 
-@pytest.mark.parametrize("name", ["model", "stream"])
+@pytest.mark.parametrize("name", ["model", "stream", "extra_body", "extra_headers"])
 async def test_the_clients_own_fields_are_no_parameters(origin, name):
     async with client(origin) as llm:
         with pytest.raises(TypeError, match=name):

@@ -184,6 +184,8 @@ async def test_what_no_answer_can_be_is_said_at_once(type_):
         (int, '{"value": 123456789012345678901234567890}', 123456789012345678901234567890),
         (Decimal, '{"value": "0.10000000000000000001"}', Decimal("0.10000000000000000001")),
         (int, "5", 5),  # from a server that holds no answer to its schema
+        (list[Point], '```json\n[{"x": 1, "y": 2}]\n```\n', [Point(1, 2)]),
+        (Choice, '```\n{"rgb": [1, 2, 3]}\n```', {"rgb": (1, 2, 3)}),
         (list[Point], '[{"x": 1, "y": 2}]', [Point(1, 2)]),
         (Choice, '{"rgb": [1, 2, 3]}', {"rgb": (1, 2, 3)}),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from .text import brief
 
 if TYPE_CHECKING:
     from .messages import Reply
+
+_FENCED = re.compile(r"\s*```(?:json|JSON)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 
 __all__ = ["Structure", "structure_of"]
 
@@ -48,13 +51,17 @@ class Structure:
         self.response_format = {"type": "json_schema", "json_schema": form}
 
     def value(self, text: str) -> Any:
-        """Return the value that a text holds; servers that hold no answer to its schema may leave the wrapping out.
+        """Return the value that a text holds.
+
+        Servers that hold no answer to its schema may leave the wrapping out, and put a fence of Markdown around it.
 
         Raises:
             ValueError: it holds none; the message is one that a model can act on.
         """
         from pydantic import ValidationError
 
+        if fenced := _FENCED.fullmatch(text):
+            text = fenced[1]
         if self._wrapper is None:
             return self._adapter.validate_json(text)
         try:

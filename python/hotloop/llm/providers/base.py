@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..._core import SSEReader
+from ...errors import CanonicalError
 from ..stream import TextDelta
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Provider", "Question", "StreamDecoder", "refuse_ours"]
 
 _OURS = ("model", "messages", "stream")
+_THEIRS = ("extra_body", "extra_headers", "extra_query")
 
 
 class Question(NamedTuple):
@@ -130,7 +133,15 @@ class Provider(Protocol):
 
 
 def refuse_ours(params: Mapping[str, Any]) -> None:
-    """Raise TypeError where `params` holds a field that the client decides."""
-    for name in _OURS:
-        if name in params:
+    """Refuse parameters that the client decides, that only SDKs know, and numbers that JSON cannot hold.
+
+    Raises:
+        TypeError, CanonicalError: there is one.
+    """
+    for name, value in params.items():
+        if name in _OURS:
             raise TypeError(f"{name!r} is not a parameter of a call; the model is the client's, a stream is stream()")
+        if name in _THEIRS:
+            raise TypeError(f"{name!r} is a parameter of SDKs; here, give fields of the body themselves, as in top_k=5")
+        if type(value) is float and not isfinite(value):
+            raise CanonicalError(f"{value} is not a JSON number", f"$.{name}")
