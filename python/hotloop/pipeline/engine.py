@@ -114,18 +114,19 @@ class Engine:
         direct = tool is not None and tool.is_direct and job.error is None and self.observer is None
         if tool is None or not direct or not self.places.try_take(job.limits, now):
             return self._wait(job, terms, self._walk(job, terms.priority))
-        begun: Done | Coroutine[Any, Any, Done] | None = None
         self._enter(tool, job, now)
         try:
             begun = self.shop.start(tool, job, self.settings)
-        except ToolError as failure:
-            return self.failed(job, failure)
-        finally:
-            if begun is None or isinstance(begun, Done):
-                self._leave(job)
-        if isinstance(begun, Done):
-            return self.done(job, begun, perf_counter())
-        return self._wait(job, terms, self._finish(job, begun))
+        except BaseException as failure:
+            self._leave(job, perf_counter())
+            if isinstance(failure, ToolError):
+                return self.failed(job, failure)
+            raise
+        if not isinstance(begun, Done):
+            return self._wait(job, terms, self._finish(job, begun))
+        now = perf_counter()
+        self._leave(job, now)
+        return self.done(job, begun, now)
 
     async def _wait(self, job: Job, terms: Terms, walk: Coroutine[Any, Any, ToolResult]) -> ToolResult:
         """Await the result of a call, within its deadline, as a task that `aclose` ends."""
@@ -159,8 +160,9 @@ class Engine:
         try:
             done = await begun
         finally:
-            self._leave(job)
-        return self.done(job, done, perf_counter())
+            now = perf_counter()
+            self._leave(job, now)
+        return self.done(job, done, now)
 
     @property
     def window(self) -> int:
@@ -248,7 +250,7 @@ class Engine:
         try:
             return await self.shop.work(tool, job, self.settings)
         finally:
-            self._leave(job)
+            self._leave(job, perf_counter())
 
     def _enter(self, tool: Tool, job: Job, now: float) -> None:
         """Note that a call begins to work, in the place that it has."""
@@ -258,14 +260,14 @@ class Engine:
         if job.access.writes:
             self.versions.begin(job.access)
 
-    def _leave(self, job: Job) -> None:
+    def _leave(self, job: Job, now: float) -> None:
         """Note that the work of a call has ended, and give its place back."""
-        started, now, meters = job.started, perf_counter(), self.meters
+        meters, started = self.meters, job.started
         meters.queue_time.add(started - job.start)
         meters.run_time.add(now - started)
         self.places.give(job.limits, now)
-        if job.access.writes:
-            job.end()
+        if job.access.writes and not job.abandoned:  # else it ends with its thread
+            self.versions.end(job.access)
 
     def metrics(self) -> PipelineMetrics:
         """Return the counters."""

@@ -60,16 +60,19 @@ class Intake:
         self.max_argument_chars = 0
         self.overlap_undeclared = False
 
-    def job(self, call: ToolCall) -> Job:
-        """Look the tool up and check the arguments; what is wrong becomes the job's error."""
-        return self._job(call, perf_counter(), self._registry.get)
-
     def jobs(self, calls: Iterable[ToolCall]) -> list[Job]:
-        """Do the same for the calls of a batch, and look each name up once."""
+        """Make the jobs of the calls of a batch; each name is looked up once."""
         start, find = perf_counter(), _Found(self._registry).__getitem__
-        return [self._job(call, start, find) for call in calls]
+        return [self.job(call, start, find) for call in calls]
 
-    def _job(self, call: ToolCall, start: float, find: Callable[[str], Tool]) -> Job:
+    def job(self, call: ToolCall, start: float, find: Callable[[str], Tool]) -> Job:
+        """Look the tool up and check the arguments; what is wrong becomes the job's error.
+
+        Args:
+            call: the call.
+            start: when it was asked for, by `perf_counter`.
+            find: looks its tool up.
+        """
         job = Job(call, self._versions, start)
         try:
             job.tool = found = find(call.name)

@@ -6,6 +6,7 @@ import asyncio
 import math
 from contextlib import aclosing
 from dataclasses import asdict
+from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
 from ..calls.loop import running_loop
@@ -157,7 +158,7 @@ class ToolPipeline:
         engine = self._engine
         if engine.closed:
             engine.check_open()
-        job = self._intake.job(call)
+        job = self._intake.job(call, perf_counter(), self.registry.get)
         if job.question is not None:
             await self._ask([job])
         plain = timeout is None and priority is _NORMAL

@@ -84,10 +84,10 @@ class Places:
         """
         if self.free <= 0:
             return False
-        for limit in limits:
-            if limit.free <= 0:
-                return False
         if limits:
+            for limit in limits:
+                if limit.free <= 0:
+                    return False
             for limit in limits:
                 limit.free -= 1
         self._held -= now

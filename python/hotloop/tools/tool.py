@@ -99,6 +99,7 @@ class Tool(Generic[P, R]):
         self._is_method = False
         check_declaration(self, resources)
         self._spec: Spec = spec if spec is not None else spec_of(func, namespace)
+        self._by_name = not (self._spec.is_model or self._spec.positional)
         self.is_async = is_async(func)
         self.is_direct = self.is_async and batch is None and effect not in SHARED
         self._touched: Callable[..., Any] | None = by_name(resources) if callable(resources) else None
@@ -231,11 +232,11 @@ class Tool(Generic[P, R]):
 
     def invoke(self, args: Any) -> Any:
         """Call the function with validated arguments; a coroutine function gives its coroutine."""
+        if self._by_name:
+            return self._untyped(**args)  # validated against the signature
         spec = self._spec
         if spec.is_model:
             return args
-        if not spec.positional:
-            return self._untyped(**args)  # validated against the signature
         rest = dict(args)
         first = []
         for name in spec.positional:
