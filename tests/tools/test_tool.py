@@ -11,7 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from hotloop.errors import ToolArgumentsError, ToolDefinitionError, ToolError
 from hotloop.tools import Tool, tool
@@ -25,6 +25,17 @@ class Colour(enum.Enum):
 class Point(BaseModel):
     x: int
     y: int = 0
+
+
+class Tree(BaseModel):
+    """A tree.
+
+    Args:
+        name: what it is called.
+    """
+
+    name: str
+    parts: list["Tree"] = []
 
 
 @tool
@@ -145,6 +156,16 @@ class TestSchema:
 
         with pytest.raises(ToolDefinitionError, match="its schema is no JSON"):
             tool(g).schema()
+
+    def test_a_model_that_holds_itself_is_an_object_at_the_top(self):
+        schema = tool(Tree).schema("openai")["function"]["parameters"]
+        assert (schema["type"], schema["required"]) == ("object", ["name"])
+        assert schema["properties"]["name"]["description"] == "what it is called."
+        assert schema["properties"]["parts"]["items"] == {"$ref": "#/$defs/Tree"}
+        assert "$ref" not in schema
+        assert schema["$defs"]["Tree"]["type"] == "object"
+        with pytest.raises(ToolDefinitionError, match="arguments are no object"):
+            tool(RootModel[list[int]], name="numbers").schema("openai")
 
     def test_names_that_pydantic_reserves(self):
         @tool

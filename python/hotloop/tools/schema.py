@@ -134,6 +134,11 @@ class Spec:
             raise ToolDefinitionError(
                 f"{self.label} cannot be made a tool: no JSON schema for its parameters ({_first_line(error)})"
             ) from error
+        if "$ref" in schema:  # a model that holds itself; providers want to see an object at the top
+            top = schema["$defs"][schema.pop("$ref").rpartition("/")[2]]
+            schema |= copy.deepcopy(top)
+        if schema.get("type") != "object":
+            raise ToolDefinitionError(f"{self.label} cannot be made a tool: its arguments are no object with names")
         schema.pop("title", None)
         schema.pop("description", None)
         properties = schema.setdefault("properties", {})
