@@ -72,7 +72,8 @@ class _Bucket:
 
     def trim(self) -> None:
         """Keep level and credit together within the bucket: what overflows is lost, the credit first."""
-        self.level = min(self.level, self.top)
+        if self.level > self.top:
+            self.level = self.top
         over = self.level + self.credit - self.top
         if over > 0 and self.credit > 0:
             kept = self.credit - over
@@ -92,17 +93,19 @@ class _Bucket:
 class Quota:
     """The buckets of one scope, in this process. Times are seconds on any one clock; not safe for threads by itself."""
 
-    __slots__ = ("_buckets", "_known", "_limits", "_share", "stamp")
+    __slots__ = ("_buckets", "_known", "_limits", "_set", "_share", "_told", "stamp")
 
     def __init__(self, limits: Limits, share: float = 1.0) -> None:
         self._limits = limits
         self._share = share
         self.stamp = float("-inf")
+        self._set = limits.quotas
+        self._told: tuple[float | None, ...] = ()  # the limits that were told last
         self._buckets = [_Bucket() for _ in Amounts._fields]
         self._size()
 
     def _size(self) -> None:
-        for bucket, quota in zip(self._buckets, self._limits.quotas, strict=True):
+        for bucket, quota in zip(self._buckets, self._set, strict=True):
             known = [one for one in (quota, bucket.learned) if one is not None]
             if known:
                 bucket.size(min(known) * self._share, self._limits)
@@ -128,10 +131,12 @@ class Quota:
     def ready(self, now: float, amounts: Amounts) -> bool:
         """Whether `reserve` would give a grant without a wait."""
         self._look(now)
-        return self.stamp <= now and all(
-            not bucket.rate or bucket.level >= min(amount, bucket.top)
-            for bucket, amount in zip(self._buckets, amounts, strict=True)
-        )
+        if self.stamp > now:
+            return False
+        for bucket, amount in zip(self._buckets, amounts, strict=True):
+            if bucket.level < amount and bucket.level < bucket.top and bucket.rate:
+                return False
+        return True
 
     def reserve(self, now: float, amounts: Amounts) -> Grant:
         """Take `amounts` at the first time, from `now` on and after earlier reservations, at which they are there."""
@@ -145,15 +150,14 @@ class Quota:
                 wait = max(wait, (min(amount, bucket.top) - bucket.level) / bucket.rate)
         if wait > 0:
             self._advance(self.stamp + wait)
-        later = self.stamp > now
         for bucket, amount in zip(self._buckets, amounts, strict=True):
             bucket.level -= amount
             bucket.credit += amount
             bucket.reserved += amount
-            if later:
+            if self.stamp > now:
                 bucket.ahead += amount
-        settled, faded = zip(*((bucket.settled, bucket.faded) for bucket in self._buckets), strict=True)
-        return Grant(max(0.0, self.stamp - now), amounts, settled, faded)
+        settled, faded = [bucket.settled for bucket in self._buckets], [bucket.faded for bucket in self._buckets]
+        return Grant(max(0.0, self.stamp - now), amounts, tuple(settled), tuple(faded))
 
     def settle(self, now: float, grant: Grant, amounts: Amounts) -> None:
         """Put `amounts` in the place of what was reserved."""
@@ -161,9 +165,12 @@ class Quota:
             return
         self._look(now)
         for bucket, taken, faded, amount in zip(self._buckets, grant.taken, grant.faded, amounts, strict=True):
-            credit = min(bucket.credit, taken * exp(min(0.0, bucket.faded - faded)))
+            credit = taken * exp(bucket.faded - faded) if bucket.faded < faded else taken
+            if credit > bucket.credit:
+                credit = bucket.credit
             bucket.credit -= credit
-            bucket.level += min(taken - amount, credit)
+            back = taken - amount
+            bucket.level += min(credit, back)
             bucket.settled += taken
 
     def correct(self, now: float, grant: Grant, report: Report, age: float) -> None:
@@ -176,13 +183,13 @@ class Quota:
         """
         self._look(now)
         limits, start = self._limits, self.stamp
-        news = False
-        for bucket, limit in zip(self._buckets, report.limits, strict=True):
-            if limit is not None and limit != bucket.learned:
-                bucket.learned, news = limit, True
-        if news:
+        if report.limits != self._told:
+            self._told = report.limits
+            for bucket, limit in zip(self._buckets, report.limits, strict=True):
+                if limit is not None:
+                    bucket.learned = limit
             self._size()
-        facts = zip(self._buckets, limits.quotas, report.remaining, grant.settled, strict=True)
+        facts = zip(self._buckets, self._set, report.remaining, grant.settled, strict=True)
         for bucket, quota, left, settled in facts:
             if left is not None and bucket.rate:
                 left = left * self._share + bucket.rate * (start - now - limits.slack)
