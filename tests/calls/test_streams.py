@@ -183,6 +183,49 @@ async def test_an_answer_in_one_piece_wakes_its_readers_when_all_of_it_is_there(
     assert (await path.run(call(Work(), mode="only"))).value == "a."
 
 
+async def test_an_answer_in_one_piece_is_stored_before_its_readers_go_on():
+    stored = asyncio.Event()
+
+    class Slow(Shelf):
+        async def put(self, key, record, ttl=None):
+            await stored.wait()
+            await super().put(key, record, ttl)
+
+    @asynccontextmanager
+    async def enter():
+        async def chunks():
+            yield b"a"
+            yield b"."
+
+        yield Opened(chunks(), brief=True)
+
+    path = CallPath(cache=(shelf := Slow()))
+    entered = path.stream(StreamCall("llm", "m", KEY, enter, lambda payload, _: payload == b"a.", prompt=True))
+    task = asyncio.create_task(entered.__aenter__())
+    await turns(20)
+    assert not task.done()
+    stored.set()
+    outcome = await task
+    assert len(shelf.records) == 1
+    assert (outcome.chunks.rest(), [chunk async for chunk in outcome.chunks]) == (b"a.", [])
+    await entered.__aexit__(None, None, None)
+
+
+async def test_the_rest_of_a_stream_is_known_when_it_has_ended_well():
+    source = Source(b"a", b"b", b".", gated=True)
+    source.gate.release()
+    async with CallPath().stream(stream(source)) as outcome:
+        assert (await anext(outcome.chunks), outcome.chunks.rest()) == (b"a", None)
+        for _ in range(3):
+            source.gate.release()
+        await turns(20)
+        assert (outcome.chunks.rest(), outcome.chunks.rest()) == (b"b.", b"")
+    source = Source(b"a", ModelConnectionError("gone"))
+    async with CallPath().stream(stream(source)) as outcome:
+        await turns(20)
+        assert outcome.chunks.rest() is None
+
+
 async def test_calls_that_run_under_other_terms_do_not_join():
     source = Source(b".", gated=True)
     path = CallPath()

@@ -324,6 +324,91 @@ def test_threads_share_one_request(library):
         assert len(server.requests) == 1
 
 
+def led(client, url, threads, count):
+    """Post the same `count` times, each in a thread, and return the futures when all have joined."""
+    path = client._transport._body.core.path
+    futures = [threads.submit(client.post, url, json=ask("chat")) for _ in range(count)]
+    while not (path._tapes and next(iter(path._tapes.values())).readers == count):
+        threading.Event().wait(0.001)
+    return futures
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_threads_join_the_one_that_asks_by_itself(library):
+    module, ours = LIBRARIES[library]
+    gate, names = threading.Event(), []
+
+    class Inner(module.HTTPTransport):
+        def handle_request(self, request):
+            names.append(threading.current_thread().name)
+            return super().handle_request(request)
+
+    with Faulty([gate, *whole(answer("chat"))]) as server, ThreadPoolExecutor(8, "caller") as threads:
+        with module.Client(transport=ours.HotTransport(Inner()), timeout=30) as client:
+            futures = led(client, server.root + CHAT, threads, 8)
+            gate.set()
+            responses = [future.result() for future in futures]
+            again = client.post(server.root + CHAT, json=ask("chat"))
+            assert not client._transport._body.core.path._tapes
+        assert {json.dumps(response.json()) for response in (*responses, again)} == {json.dumps(answer("chat"))}
+        assert sorted(map(state, responses)) == ["joined"] * 7 + ["miss"]
+        assert (state(again), len(server.requests)) == ("hit", 1)
+    assert [name.startswith("caller") for name in names] == [True]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("when", ["before the head", "in the body"])
+def test_each_thread_gets_the_error_as_its_own(library, when):
+    module, ours = LIBRARIES[library]
+    gate = threading.Event()
+    steps = [gate, RESET] if when == "before the head" else [whole(answer("chat"))[0][:-50], gate, RESET]
+    client = module.Client(transport=ours.HotTransport(module.HTTPTransport()), timeout=30)
+    with Faulty(steps) as server, ThreadPoolExecutor(4) as threads, client:
+        futures = led(client, server.root + CHAT, threads, 4)
+        gate.set()
+        errors = [future.exception() for future in futures]
+        assert {type(error) for error in errors} == {module.ReadError}
+        assert len({id(error) for error in errors}) == len({id(error.request) for error in errors}) == 4
+        assert len(server.requests) == 1
+        server.script(whole(answer("chat")))
+        assert state(client.post(server.root + CHAT, json=ask("chat"))) == "miss"  # nothing was stored
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_body_that_breaks_off_is_given_as_far_as_it_came(library):
+    module, ours = LIBRARIES[library]
+    client = module.Client(transport=ours.HotTransport(module.HTTPTransport()))
+    steps = [head(content_length=100), b"{", RESET]
+    with Faulty(steps) as server, client, client.stream("POST", server.root + CHAT, json=ask("chat")) as response:
+        chunks = response.iter_raw()
+        assert (state(response), next(chunks)) == ("miss", b"{")
+        with pytest.raises(module.ReadError):
+            next(chunks)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_who_joined_a_thread_that_is_interrupted_is_served_all_the_same(library):
+    module, ours = LIBRARIES[library]
+    gate, first = threading.Event(), iter([True])
+
+    class Inner(module.HTTPTransport):
+        def handle_request(self, request):
+            if next(first, False):
+                gate.wait()
+                raise KeyboardInterrupt
+            return super().handle_request(request)
+
+    with Faulty(whole(answer("chat"))) as server, ThreadPoolExecutor(4) as threads:
+        with module.Client(transport=ours.HotTransport(Inner()), timeout=30) as client:
+            futures = led(client, server.root + CHAT, threads, 4)
+            gate.set()
+            errors = [future.exception() for future in futures]
+            assert [type(error) for error in errors if error] == [KeyboardInterrupt]
+            assert {state(f.result()) for f, error in zip(futures, errors, strict=True) if not error} == {"joined"}
+            assert state(client.post(server.root + CHAT, json=ask("chat"))) == "hit"
+        assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_thread_may_leave_a_stream_early(library):
     module, ours = LIBRARIES[library]

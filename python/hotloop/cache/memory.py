@@ -53,13 +53,14 @@ class MemoryCache:
 
     async def get(self, key: bytes) -> Hit | None:
         """Return the live record under `key`, or None."""
-        return self._find(key)
+        return self.look(key)
 
     def peek(self, key: bytes) -> Hit | None:
         """Return the live record under `key`, or None, which counts as no miss."""
-        return self._find(key) if key in self._hot else None
+        return self.look(key) if key in self._hot else None
 
-    def _find(self, key: bytes) -> Hit | None:
+    def look(self, key: bytes) -> Hit | None:
+        """Return the live record under `key`, or None, as `get` does."""
         entry: tuple[Hit, _Namespace] | None = self._hot.get(key)
         if entry is None:
             return None
@@ -73,6 +74,10 @@ class MemoryCache:
 
     async def put(self, key: bytes, record: Record, ttl: float | None = None) -> None:
         """Store `record` under `key` for `ttl` seconds, or for the tier's time to live when None."""
+        self.keep(key, record, ttl)
+
+    def keep(self, key: bytes, record: Record, ttl: float | None = None) -> None:
+        """Store `record` as `put` does."""
         ttl = self.ttl if ttl is None else ttl
         if ttl is not None:
             record = replace(record, expires=self._epoch() + ttl)

@@ -107,6 +107,7 @@ class StreamCall:
         prompt: whether the caller gets the stream as soon as it is open; else with its first chunk. An attempt is
             repeated only before that.
         share: calls join only where this is equal too, such as the timeouts that they run under.
+        lasting: whether its chunks are expected to come one by one for a while.
         kind, name, key, policy, id, repeatable, demand: as in `Call`.
     """
 
@@ -122,6 +123,7 @@ class StreamCall:
     share: Hashable = None
     repeatable: bool = False
     demand: Demand | None = None
+    lasting: bool = False
 
 
 @dataclass(slots=True)  # as Call

@@ -26,10 +26,11 @@ from .limits import Limits
 from .loop import running_loop
 from .records import Records
 from .retry import Retry
-from .singleflight import Flights, Place, Tape, abandon, forget_closed
+from .singleflight import LONGEST, Flights, Place, Tape, abandon, forget_closed, place_of
+from .tapes import Lead, Tapes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Hashable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from ..cache.base import Cache
 
@@ -84,7 +85,7 @@ class CallPath:
         self._gate = Gate(limits or Limits(), breaking or Breaking(), clock)
         self._leases = Leases.of(cache, clock.sleep, self._forgiven) if single_flight else None
         self._flights: Flights[Any] = Flights()
-        self._tapes: dict[Place, Tape] = {}
+        self._tapes = Tapes()
         self._renewals: dict[Place, asyncio.Task[None]] = {}
 
     # -- one value -----------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ class CallPath:
         return outcome
 
     async def _shared(self, call: Call[T]) -> tuple[T, bool]:
-        place = self._place(call, self._flights)
+        place = place_of(running_loop(), call, self._flights)
         done, joined = await self._flights.share(place, lambda: self._leased(call))
         if not done.recorded and self._caches(call):  # joined a call that stores nothing
             done.recorded = True
@@ -219,6 +220,18 @@ class CallPath:
         """
         return call.key is None and call.policy.mode != "only" and self.observer is None
 
+    def lead(self, call: StreamCall, loop: asyncio.AbstractEventLoop) -> Lead | None:
+        """Let the calling thread do the work of `call`, within `attempt` and a `passage`; others join it in `loop`.
+
+        None where that cannot be, because somebody is at it already, a tier has to be waited for, or it takes long.
+        """
+        waits = call.lasting or not self._records.prompt or self._leases is not None or self.observer is not None
+        if waits or call.policy.mode != "use" or not self._shares(call):
+            return None
+        place = place_of(loop, call, self._tapes, call.share)
+        state: CacheState = "miss" if self._caches(call) else "bypass"
+        return self._tapes.lead(Lead(self._tapes, place, Tape(call), state, self._record), self._records.look)
+
     def passage(self, call: StreamCall) -> Passage:
         """Return what an attempt at `call` enters before it starts, and leaves when it has ended."""
         return self._gate.passage(call.demand)
@@ -246,46 +259,36 @@ class CallPath:
     def _board(self, call: StreamCall) -> tuple[Place | None, Tape, bool]:
         """Find the tape of `call`, or start one; say where it is, and whether it was there."""
         loop = running_loop()
-        place = self._place(call, self._tapes, call.share) if self._shares(call) else None
-        tape = self._tapes.get(place) if place is not None else None
-        joined = tape is not None and not tape.too_long
-        if tape is None or tape.too_long:
-            tape = Tape(call)
-            tape.task = loop.create_task(self._record(call, tape))
-            if place is not None:
-                forget_closed(self._tapes)
-                self._tapes[place] = tape
-                tape.task.add_done_callback(lambda _: self._lift(place, tape))
+        place = place_of(loop, call, self._tapes, call.share) if self._shares(call) else None
+        tape, joined = self._tapes.board(place, call)
+        if not joined:
+            tape.task = loop.create_task(self._record(call, place, tape))
         elif self._caches(call) and not self._caches(tape.call):
             tape.call = call  # joined a call that stores nothing
-        tape.readers += 1
         return place, tape, joined
 
     async def _leave(self, place: Place | None, tape: Tape) -> None:
-        tape.readers -= 1
-        if not tape.readers:
-            self._lift(place, tape)  # whoever asks from now on starts anew
+        if self._tapes.leave(place, tape):  # whoever asks from now on starts anew
             if not tape.ended:
                 await abandon(tape.task)
                 await self._keep(tape)  # readers that know the end mark go before the end
             elif not tape.task.done():
                 await asyncio.wait([tape.task])  # its record is being written
 
-    def _lift(self, place: Place | None, tape: Tape) -> None:
-        if place is not None and self._tapes.get(place) is tape:
-            del self._tapes[place]
-
-    async def _record(self, call: StreamCall, tape: Tape) -> None:
+    async def _record(self, call: StreamCall, place: Place | None, tape: Tape) -> None:
         """Write the stream of `call` on `tape`: from the work, or from the record that another process has made."""
-        if self._leases is None or call.key is None or not self._reads(call):
-            await self._write(call, tape)
-            return
-        async with self._leases.turn(call.key) as turn:
-            found = await self._records.find(call, bytes) if turn.stored else None
-            if found is None:
-                turn.recorded = await self._write(call, tape)
-            else:
-                tape.replay(found)
+        try:
+            if self._leases is None or call.key is None or not self._reads(call):
+                await self._write(call, tape)
+                return
+            async with self._leases.turn(call.key) as turn:
+                found = await self._records.find(call, bytes) if turn.stored else None
+                if found is None:
+                    turn.recorded = await self._write(call, tape)
+                else:
+                    tape.replay(found)
+        finally:
+            self._tapes.lift(place, tape)
 
     async def _write(self, call: StreamCall, tape: Tape) -> bool:
         """Write the work of `call` on `tape`, and into the tiers when it ended whole; say whether it is there."""
@@ -315,29 +318,33 @@ class CallPath:
             return False
         if tape.ended:
             return False
+        if not tape.brief:  # else its readers wait for all of it, and need not wait again
+            tape.end()
+        kept = await self._keep(tape)
         tape.end()
-        return await self._keep(tape)
+        return kept
 
     async def _keep(self, tape: Tape) -> bool:
         call, opened = tape.call, tape.opened
-        if opened is None or tape.too_long or not self._caches(call):
+        if opened is None or tape.too_long:
             return False
         payload = b"".join(tape.chunks)
-        try:
-            complete = call.complete(payload, opened.meta)
-        except Exception as error:  # noqa: BLE001 - whatever a codec may raise
-            self._forgiven("a stream could not be stored", error)
-            return False
+        complete = self._complete(call, payload, opened.meta)
         if complete:
             await self._records.store(call, payload, opened.meta)
         return complete
 
-    def _place(self, call: Call[Any] | StreamCall, taken: Container[Place], *more: Hashable) -> Place:
-        """Where `call` is joined: those who want a new answer do not join who takes a stored one, but may be joined."""
-        place = (running_loop(), call.key, call.policy.mode, *more)
-        if call.policy.mode == "use" and (renewed := (*place[:2], "refresh", *more)) in taken:
-            return renewed
-        return place
+    def keep(self, call: StreamCall, payload: bytes, meta: Mapping[str, str]) -> None:
+        """Store what came of a call that was led, where it is a whole answer that may be stored."""
+        if len(payload) <= LONGEST and self._complete(call, payload, meta):
+            self._records.keep(call, payload, meta)
+
+    def _complete(self, call: StreamCall, payload: bytes, meta: Mapping[str, str]) -> bool:
+        try:
+            return self._caches(call) and call.complete(payload, meta)
+        except Exception as error:  # noqa: BLE001 - whatever a codec may raise
+            self._forgiven("a stream could not be stored", error)
+            return False
 
     # -- stale records -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cache.base import Cache, Hit, Nearest, Record
+from ..cache.memory import MemoryCache
 from ..errors import CacheError
 from .call import Clock, Outcome, StreamCall, StreamOutcome
 from .chunks import once
@@ -35,6 +36,8 @@ class Records:
     def __init__(self, cache: Cache | None, clock: Clock, forgiven: Forgiven) -> None:
         self.cache = cache
         self._nearest = cache if isinstance(cache, Nearest) else None
+        self._prompt = cache if type(cache) is MemoryCache else None  # a class above it may wait, and do anything
+        self.prompt = cache is None or self._prompt is not None  # whether nothing here has to be waited for
         self._clock = clock
         self._forgiven = forgiven
 
@@ -48,10 +51,17 @@ class Records:
 
     def peek(self, call: StreamCall) -> StreamOutcome | None:
         """Return the stored stream of `call` where it is in this process's memory already, without waiting."""
-        if self._nearest is None or call.key is None or not (self.reads(call) and self.caches(call)):
+        return None if self._nearest is None else self._here(call, self._nearest.peek)
+
+    def look(self, call: StreamCall) -> StreamOutcome | None:
+        """Do what `find` does for a stream, where nothing has to be waited for."""
+        return None if self._prompt is None else self._here(call, self._prompt.look)
+
+    def _here(self, call: StreamCall, look: Callable[[bytes], Hit | None]) -> StreamOutcome | None:
+        if call.key is None or not (self.reads(call) and self.caches(call)):
             return None
         try:
-            hit = self._nearest.peek(call.key)
+            hit = look(call.key)
             return None if hit is None else self._found(call, hit, bytes)
         except Exception as error:  # noqa: BLE001 - whatever a tier of a user's own may raise
             self._forgiven(_FAILED, error)
@@ -96,11 +106,26 @@ class Records:
         """Store the outcome of `call`."""
         if self.cache is None or call.key is None:
             return
+        try:
+            await self.cache.put(call.key, *self._record(call, payload, meta))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._forgiven(_FAILED, error)
+
+    def keep(self, call: StreamCall, payload: bytes, meta: Mapping[str, str]) -> None:
+        """Do what `store` does, where nothing has to be waited for."""
+        if self._prompt is None or call.key is None:
+            return
+        try:
+            self._prompt.keep(call.key, *self._record(call, payload, meta))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._forgiven(_FAILED, error)
+
+    def _record(
+        self, call: Call[Any] | StreamCall, payload: bytes, meta: Mapping[str, str]
+    ) -> tuple[Record, float | None]:
+        """Return the record of an outcome, and how long it is kept."""
         now, ttl = self._clock.epoch(), call.policy.ttl
         if ttl is not None and call.policy.stale:
             meta = {**meta, _FRESH_UNTIL: repr(now + ttl)}
             ttl += call.policy.stale
-        try:
-            await self.cache.put(call.key, Record(payload, now, namespace=call.policy.namespace, meta=meta), ttl)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._forgiven(_FAILED, error)
+        return Record(payload, now, namespace=call.policy.namespace, meta=meta), ttl

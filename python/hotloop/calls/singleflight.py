@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .call import Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Container, Coroutine, Hashable
 
-    from .call import StreamCall, StreamOutcome
+    from .call import Call, StreamCall, StreamOutcome
 
-__all__ = ["Flights", "Place", "Reader", "Tape", "abandon", "forget_closed"]
+__all__ = ["LONGEST", "Flights", "Place", "Reader", "Tape", "abandon", "forget_closed", "place_of"]
 
 T = TypeVar("T")
 
-_LONGEST = 16 << 20  # bytes of a stream that is stored, and that runs ahead of its readers
+LONGEST = 16 << 20  # bytes of a stream that is stored, and that runs ahead of its readers
 Place = tuple[Any, ...]
 """What work is in flight, hashable: its event loop, then its name."""
+
+
+def place_of(
+    loop: asyncio.AbstractEventLoop, call: Call[Any] | StreamCall, taken: Container[Place], *more: Hashable
+) -> Place:
+    """Where `call` is joined: those who want a new answer do not join who takes a stored one, but may be joined."""
+    place = (loop, call.key, call.policy.mode, *more)
+    if call.policy.mode == "use" and (renewed := (*place[:2], "refresh", *more)) in taken:
+        return renewed
+    return place
 
 
 class _Flight(Generic[T]):
@@ -88,7 +98,7 @@ def forget_closed(places: dict[Place, Any]) -> None:
         places.pop(place, None)
 
 
-async def abandon(task: asyncio.Task[Any]) -> None:
+async def abandon(task: asyncio.Future[Any]) -> None:
     """Cancel `task` and return when it has ended, so that nothing runs on behind a cancelled caller."""
     if not task.get_loop().is_closed():  # else nothing runs any more
         task.cancel()
@@ -107,7 +117,7 @@ class Tape:
 
     def __init__(self, call: StreamCall) -> None:
         self.call = call
-        self.task: asyncio.Task[None]  # writes the tape
+        self.task: asyncio.Future[None]  # done when the tape is written
         self.opened: Opened | None = None
         self.stored: StreamOutcome | None = None
         self.chunks: list[bytes] = []
@@ -117,6 +127,11 @@ class Tape:
         self._error: BaseException | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._demand: asyncio.Future[None] | None = None
+
+    @property
+    def brief(self) -> bool:
+        """Whether readers are woken once, when all of it is there."""
+        return self.opened is not None and self.opened.brief
 
     def begin(self, opened: Opened) -> None:
         """Say that the stream is there, before any chunk."""
@@ -133,7 +148,7 @@ class Tape:
         """Add a chunk and wake the readers."""
         self.chunks.append(chunk)
         self._size += len(chunk)
-        if self.opened is None or not self.opened.brief:
+        if not self.brief:
             self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -159,7 +174,7 @@ class Tape:
     @property
     def too_long(self) -> bool:
         """Whether it has more bytes than are kept."""
-        return self._size > _LONGEST
+        return self._size > LONGEST
 
     @property
     def good(self) -> bool:
@@ -240,6 +255,13 @@ class Reader:
         chunk = await self._tape.next(self._position)
         self._position += 1
         return chunk
+
+    def rest(self) -> bytes | None:
+        """Return all that is left where the stream has come to its good end, or None."""
+        if not self._tape.good:
+            return None
+        position, self._position = self._position, len(self._tape.chunks)
+        return b"".join(self._tape.chunks[position:])
 
     def at_hand(self) -> bytes | None:
         """Return the next chunk where it is there already, or None."""

@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from ..calls import Opened, StreamCall, StreamOutcome
-from ..errors import CacheError, CircuitOpenError
-from .core import Core, RefusedError, UnreachedError, report
+from ..calls import Opened, Reader, StreamCall, StreamOutcome
+from .core import FAILURES, Core, RefusedError, report
 from .tokens import Watch
 
 if TYPE_CHECKING:
@@ -73,8 +72,14 @@ class AsyncBody:
         if call is None:
             return await self.inner.handle_async_request(request)
         if self.core.path.free(call) and call.demand is not None:
-            return await self._send(request, call, call.demand)
-        return await self._walk(call)
+            work = self._send(request, call, call.demand)
+        else:
+            work = self._walk(call)
+        try:
+            return await work
+        except FAILURES as error:
+            failure = error
+        return self.core.failed(call, failure)  # out here, so that what it raises has no context
 
     async def _send(self, request: Any, call: StreamCall, demand: Demand) -> Any:
         """Send a request that has no tier to be in and nobody to share with."""
@@ -95,38 +100,22 @@ class AsyncBody:
                 passage.leave()
             return response
 
-        try:
-            response = await core.path.attempt(call, attempt)
-        except RefusedError as refused:
-            return core.refused(call, refused)
-        except CircuitOpenError as error:
-            return core.left_alone(call, error)
-        except UnreachedError as error:
-            cause = error.__cause__
-        else:
-            response.extensions["hotloop"] = report(call, "bypass")
-            return response
-        raise cause or AssertionError("no cause")
+        response = await core.path.attempt(call, attempt)
+        response.extensions["hotloop"] = report(call, "bypass")
+        return response
 
     async def _walk(self, call: StreamCall) -> Any:
         core = self.core
         entered = core.path.stream(call)
-        try:
-            outcome = await entered.__aenter__()
-        except RefusedError as refused:
-            return core.refused(call, refused)
-        except CacheError:
-            return core.absent(call)
-        except CircuitOpenError as error:
-            return core.left_alone(call, error)
-        except UnreachedError as error:
-            cause = error.__cause__
-        else:
-            if outcome.payload is None:
-                return core.live(call, outcome, self._stream(entered, outcome.chunks))
+        outcome = await entered.__aenter__()
+        if outcome.payload is not None:
             await entered.__aexit__(None, None, None)
             return core.stored(call, outcome)
-        raise cause or AssertionError("no cause")
+        payload = outcome.chunks.rest() if isinstance(outcome.chunks, Reader) else None
+        if payload is None:
+            return core.live(call, outcome, self._stream(entered, outcome.chunks))
+        await entered.__aexit__(None, None, None)
+        return core.live(call, outcome, core.library.ByteStream(payload))
 
     async def _answer(self, request: Any, retrying: bool, demand: Demand) -> Any:
         """Return the server's response; where it is to be retried, raise what may pass."""

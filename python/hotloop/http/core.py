@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from functools import lru_cache
@@ -19,28 +18,18 @@ from ..cache import MemoryCache, open_cache
 from ..calls import Breaking, CallPath, Demand, Limits, Mode, Opened, Policy, Retry, StreamCall, StreamOutcome
 from ..calls.headers import QUOTA_HEADERS, retry_after
 from ..config import Config
-from ..errors import CanonicalError, CircuitOpenError, HotloopError
+from ..errors import CacheError, CanonicalError, CircuitOpenError, HotloopError
 from .answers import kept, replayed, whole
 from .asks import PREFIX, Ask, Wish, ask_of, wish_of
+from .tenants import tenant_of, varied
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from ..cache.base import Cache
 
-__all__ = ["Core", "Plan", "RefusedError", "UnreachedError"]
+__all__ = ["FAILURES", "Core", "Plan", "RefusedError", "UnreachedError"]
 
-_CREDENTIALS = frozenset(
-    {
-        b"authorization",
-        b"api-key",
-        b"x-api-key",
-        b"x-goog-api-key",
-        b"proxy-authorization",
-        b"x-amz-security-token",
-    }
-)
-_COOKIE = frozenset({b"cookie"})
 _NO_WISH = Wish()
 _LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # that an answer may be, by its endpoint
 _BYTES_A_TOKEN = 4  # of English text, roughly; what answers really took corrects it
@@ -80,6 +69,10 @@ class UnreachedError(HotloopError):
     def __init__(self, ill: bool) -> None:
         super().__init__("no connection could be made")
         self.ill = ill
+
+
+FAILURES = (RefusedError, UnreachedError, CircuitOpenError, CacheError)
+"""What the path raises for which a transport gives a response, or raises an error of the library's."""
 
 
 class Plan(NamedTuple):
@@ -197,20 +190,21 @@ class Core:
             key = self._key(request, body, tenant, namespace)
         demand = self._demand(request, body, ask, tenant)
         retrying = b"x-stainless-retry-count" not in headers  # else the SDK above retries, or was told not to
-        streamed = ask.fields.get("stream") is True
+        lasting = ask.fields.get("stream") is True
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return StreamCall(
             "llm",
             str(ask.fields.get("model", "")),
             key,
             lambda: self._open(request, retrying, demand),
-            lambda payload, meta: whole(ask.endpoint, streamed, payload, meta, self.decoded),
+            lambda payload, meta: whole(ask.endpoint, lasting, payload, meta, self.decoded),
             _policy(mode, self._ttl if wish.ttl is None else wish.ttl, namespace, wish.stale, retrying),
             fits=lambda meta: self._fits(meta, request, accepted),
             prompt=True,
             repeatable=pure,  # it computes an answer, which costs money and changes nothing
             share=(retrying, accepted, *request.extensions.get("timeout", {}).values()),
             demand=demand,
+            lasting=lasting,
         )
 
     def _key(self, request: Any, body: bytes, tenant: bytes, namespace: str) -> bytes | None:
@@ -241,7 +235,7 @@ class Core:
         """Return what is stored beside the bytes of the answer to `request`."""
         meta = kept(response.status_code, response.headers.raw)
         if "vary" in meta:
-            meta["varied"] = _varied(meta["vary"], request.headers)
+            meta["varied"] = varied(meta["vary"], request.headers)
         return meta
 
     @staticmethod
@@ -255,7 +249,7 @@ class Core:
         """Whether a stored answer is one that the server could have given to `request`."""
         if meta.get("content-encoding", "identity").strip().lower() not in ("identity", *_tokens(accepted)):
             return False
-        if "vary" in meta and meta.get("varied") != _varied(meta["vary"], request.headers):
+        if "vary" in meta and meta.get("varied") != varied(meta["vary"], request.headers):
             return False
         return "status" in meta
 
@@ -320,7 +314,22 @@ class Core:
             extensions.pop("network_stream", None)  # the connection is another's
         return self.library.Response(head.status_code, headers=head.headers, stream=stream, extensions=extensions)
 
-    def refused(self, call: StreamCall, refused: RefusedError) -> Any:
+    def failed(self, call: StreamCall, error: HotloopError) -> Any:
+        """Return the response that stands for what the path raised (one of `FAILURES`).
+
+        Raises:
+            TransportError: of the library; what the transport below raised.
+        """
+        match error:
+            case RefusedError():
+                return self._refused(call, error)
+            case CircuitOpenError():
+                return self._left_alone(call, error)
+            case CacheError():
+                return self._absent(call)
+        raise error.__cause__ or error
+
+    def _refused(self, call: StreamCall, refused: RefusedError) -> Any:
         """Return the error response that was left when no retry helped."""
         head = refused.response
         return self.library.Response(
@@ -330,13 +339,13 @@ class Core:
             extensions={**head.extensions, "hotloop": report(call, "bypass" if call.key is None else "miss")},
         )
 
-    def absent(self, call: StreamCall) -> Any:
+    def _absent(self, call: StreamCall) -> Any:
         """Return the response of the mode "only" where nothing is stored (RFC 9111, section 5.2.1.7)."""
         # the SDKs heed the header; asking again would not help
         said = 'nothing is stored for this request, and its mode is "only"'
         return self._own(call, 504, "not_stored", said, {"x-should-retry": "false"})
 
-    def left_alone(self, call: StreamCall, error: CircuitOpenError) -> Any:
+    def _left_alone(self, call: StreamCall, error: CircuitOpenError) -> Any:
         """Return the response that stands for those of a server that is left alone; SDKs wait as long as it says."""
         return self._own(
             call, 503, "circuit_open", str(error), {"retry-after": str(max(1, ceil(error.retry_after or 0)))}
@@ -365,34 +374,10 @@ def report(call: StreamCall, cache: str, tier: str | None = None, age: float = 0
     return {"cache": cache, "tier": tier, "key": None if call.key is None else call.key.hex(), "age": age}
 
 
-def tenant_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return what keeps the answers of one credential apart from those of others.
-
-    It must be the same in every process that shares a tier, so it is keyed by a fixed word. It separates; it shows
-    nobody a credential, because no tier holds it: it enters a key, which is a hash in its turn.
-    """
-    headers = [(name.lower(), value) for name, value in headers]
-    found = [pair for pair in headers if pair[0] in _CREDENTIALS]
-    if not found:  # beside a credential, a cookie is the load balancer's, and new every hour
-        found = [pair for pair in headers if pair[0] in _COOKIE]
-    return _hmac(b"".join(b"%d:%s%d:%s" % (len(n), n, len(v), v) for n, v in found)) if found else b""
-
-
-@lru_cache(64)
-def _hmac(credential: bytes) -> bytes:
-    return hmac.digest(b"hotloop tenant 1", credential, "sha256")
-
-
 def _tokens(accepted: str) -> list[str]:
     """Return the content encodings that an ``accept-encoding`` takes; what it weighs with 0 it refuses."""
     pairs = [token.lower().partition(";") for token in accepted.split(",")]
     return [name.strip() for name, _, weight in pairs if not _REFUSED.fullmatch(weight.strip())]
-
-
-def _varied(names: str, headers: Mapping[str, str]) -> str:
-    """Return what stands for a request's headers of these names: their values may be secret."""
-    named = [name for name in names.split(",") if name.encode() not in _CREDENTIALS]  # the tenant stands for those
-    return _hmac(orjson.dumps([headers.get(name) for name in named])).hex()[:32]
 
 
 def _is_ours(name: bytes) -> bool:

@@ -1,8 +1,9 @@
 """The body of the synchronous transports: the same path, walked in the portal's event loop.
 
-A request that is neither stored nor joined is sent in the caller's thread, and an answer in memory is served there.
-Everything else is shared between threads, so it runs in the portal, with the blocking work in its workers. Chunks are
-read from the server when a reader wants them, so that none is being read when the last reader leaves.
+An answer in memory is served in the caller's thread, and a request that is neither stored nor joined is sent there. So
+is one whose answer comes in one piece, where no tier has to be waited for: other threads that ask the same wait for it
+in the portal. Everything else runs in the portal, with the blocking work in its workers. Chunks are read from the
+server when a reader wants them, so that none is being read when the last reader leaves.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..calls import Opened, Reader, StreamCall, StreamOutcome
-from ..errors import CacheError, CircuitOpenError
-from .core import Core, RefusedError, UnreachedError, report
+from ..calls.chunks import once
+from .core import FAILURES, Core, RefusedError, report
 from .portal import Portal, portal
 from .tokens import Watch
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..calls import Demand
     from ..calls.gate import Passage
+    from ..calls.tapes import Lead
 
 __all__ = ["Chunks", "Stay", "SyncBody"]
 
@@ -66,9 +68,9 @@ class Chunks:
 class Stay:
     """The body of a response that did not take the path; its request's stay with the server ends with it."""
 
-    def __init__(self, stream: Any, passage: Passage, watch: Watch | None) -> None:
+    def __init__(self, stream: Any, passage: Passage | None, watch: Watch | None) -> None:
         self._stream = stream
-        self._passage: Passage | None = passage
+        self._passage = passage
         self._watch = watch
 
     def __iter__(self) -> Iterator[bytes]:
@@ -117,6 +119,14 @@ class SyncBody:
         request, call = core.plan(request)
         if call is None:
             return self.inner.handle_request(request)
+        try:
+            return self._handled(request, call)
+        except FAILURES as error:
+            failure = error
+        return core.failed(call, failure)  # out here, so that what it raises has no context
+
+    def _handled(self, request: Any, call: StreamCall) -> Any:
+        core = self.core
         if core.path.free(call) and call.demand is not None:
             return self._send(request, call, call.demand)
         found = core.path.peek(call)
@@ -124,16 +134,17 @@ class SyncBody:
             if found.stale:
                 portal().start(core.path.renew(call))
             return core.stored(call, found)
-        return self._walk(call, portal())
+        home = portal()
+        if call.demand is not None and (lead := core.path.lead(call, home.loop)) is not None:
+            return self._lead(request, call, call.demand, lead)
+        return self._walk(call, home)
 
     def _send(self, request: Any, call: StreamCall, demand: Demand) -> Any:
         """Send a request that has no tier to be in and nobody to share with, in the caller's thread."""
         core, retrying = self.core, call.policy.retry
 
         async def attempt() -> Any:
-            passage = core.path.passage(call)
-            if not passage.try_enter():
-                portal().call(passage.__aenter__())
+            passage = _entered(core.path.passage(call))
             try:
                 response = self._ask(request, retrying, demand)
                 if retrying and core.may_pass(response):
@@ -151,18 +162,43 @@ class SyncBody:
                 passage.leave()
             return response
 
+        response = _now(core.path.attempt(call, attempt, sleep=_sleep))
+        response.extensions["hotloop"] = report(call, "bypass")
+        return response
+
+    def _lead(self, request: Any, call: StreamCall, demand: Demand, lead: Lead) -> Any:
+        """Send a request in the caller's thread, read and store its answer, and tell it those who have joined."""
+        core, retrying = self.core, call.policy.retry
+
+        async def attempt() -> tuple[Opened, bytes, Exception | None]:
+            passage = _entered(core.path.passage(call))
+            try:
+                response = self._ask(request, retrying, demand)
+                body, broken = self._read(response, refused=retrying and core.may_pass(response))
+            except BaseException as error:
+                passage.leave(error)
+                raise
+            meta = core.meta(request, response)
+            if passage.counts_tokens:
+                watch = Watch(demand, meta, core.decoded)
+                watch.see(body)
+                watch.end()
+            passage.leave()
+            return Opened(once(body), meta, response), body, broken
+
         try:
-            response = _now(core.path.attempt(call, attempt, sleep=_sleep))
-        except RefusedError as refused:
-            return core.refused(call, refused)
-        except CircuitOpenError as error:
-            return core.left_alone(call, error)
-        except UnreachedError as error:
-            cause = error.__cause__
-        else:
-            response.extensions["hotloop"] = report(call, "bypass")
-            return response
-        raise cause or AssertionError("no cause")
+            opened, body, broken = _now(core.path.attempt(call, attempt, sleep=_sleep))
+            if broken is None:
+                core.path.keep(call, body, opened.meta)
+        except Exception as error:
+            lead.end(None, b"", error)
+            raise
+        except BaseException:
+            lead.forsake()
+            raise
+        lead.end(opened, body, broken)
+        stream = core.library.ByteStream(body) if broken is None else self._watched(_Broken(body, broken), None, None)
+        return core.live(call, StreamOutcome(opened.chunks, lead.cache, head=opened.head), stream)
 
     def _ask(self, request: Any, retrying: bool, demand: Demand) -> Any:
         try:
@@ -176,22 +212,11 @@ class SyncBody:
     def _walk(self, call: StreamCall, home: Portal) -> Any:
         core = self.core
         entered = core.path.stream(call)
-        try:
-            outcome = home.call(_enter(entered))
-        except RefusedError as refused:
-            return core.refused(call, refused)
-        except CacheError:
-            return core.absent(call)
-        except CircuitOpenError as error:
-            return core.left_alone(call, error)
-        except UnreachedError as error:
-            cause = error.__cause__
-        else:
-            if outcome.payload is None:
-                return core.live(call, outcome, self._stream(home, entered, outcome.chunks))
-            home.call(_leave(entered))
-            return core.stored(call, outcome)
-        raise cause or AssertionError("no cause")
+        outcome = home.call(_enter(entered))
+        if outcome.payload is None:
+            return core.live(call, outcome, self._stream(home, entered, outcome.chunks))
+        home.call(_leave(entered))
+        return core.stored(call, outcome)
 
     @asynccontextmanager
     async def _open(self, request: Any, retrying: bool, demand: Demand) -> AsyncGenerator[Opened]:
@@ -235,6 +260,12 @@ class SyncBody:
         refused = retrying and self.core.may_pass(response)
         if not refused and response.headers.get("content-type", "").startswith("text/event-stream"):
             return response, [], iter(response.stream), None
+        body, broken = self._read(response, refused=refused)
+        return response, [body], None, broken
+
+    @staticmethod
+    def _read(response: Any, *, refused: bool) -> tuple[bytes, Exception | None]:
+        """Return the body of a response, and what broke it off; raise it where it was refused."""
         got, broken = [], None
         try:
             for chunk in response.stream:
@@ -245,7 +276,7 @@ class SyncBody:
             response.stream.close()
         if refused and broken is None:
             raise RefusedError(response, b"".join(got))
-        return response, got, None, broken
+        return b"".join(got), broken
 
     def close(self) -> None:
         """Close the inner transport, and the tiers where they are the transport's own."""
@@ -254,6 +285,27 @@ class SyncBody:
         finally:
             if self.core.owned is not None:
                 portal().call(self.core.owned.aclose())
+
+
+class _Broken:
+    """The body of an answer that is read already and broke off."""
+
+    def __init__(self, body: bytes, error: Exception) -> None:
+        self._body = body
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body
+        raise self._error
+
+    def close(self) -> None:
+        """Do nothing; the answer is closed."""
+
+
+def _entered(passage: Passage) -> Passage:
+    if not passage.try_enter():
+        portal().call(passage.__aenter__())
+    return passage
 
 
 def _now(work: Coroutine[Any, Any, T]) -> T:
