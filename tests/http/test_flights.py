@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -473,6 +474,13 @@ async def test_the_client_goes_through_proxies_and_stays_hot(monkeypatch, how):
             if how != "option":
                 direct = await client.post(server.root + CHAT, json=ask("chat"))
                 assert ("directly" in direct.text, state(direct)) == (True, "miss")
+
+
+@pytest.mark.parametrize("make", [hotloop.http_client, hotloop.http_client_sync])
+def test_http2_without_its_extra_is_said_at_once(make, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h2", None)
+    with pytest.raises(hotloop.HotloopError, match=r"hotloop\[http2\]"):
+        make(http2=True)
 
 
 async def test_the_client_takes_its_own_limits_and_those_of_connections():

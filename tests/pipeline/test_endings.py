@@ -223,7 +223,7 @@ async def test_a_thread_that_runs_on_is_reported_when_the_pipeline_closes(caplog
     with caplog.at_level(logging.WARNING):
         await pipe.aclose()
     release.set()
-    assert "1 calls run on in threads" in caplog.text
+    assert "run on in threads, which cannot be stopped: 1" in caplog.text
 
 
 async def test_metrics_tell_times_sizes_and_rates():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from httpx2._utils import get_environment_proxies  # the rules of NO_PROXY; the library has no public name for them
 
+from ..errors import MissingExtraError
 from .pools import Pools
 from .settings import client_options, inner_options
 from .transport import AsyncHotTransport, HotTransport
@@ -46,6 +48,7 @@ def http_client(
 
     Raises:
         CacheError: the disk tier that `config` asks for cannot be used.
+        MissingExtraError: `http2` without its extra.
     """
     common: dict[str, Any] = {"cache": cache, "retry": retry, "config": config, "tenant": tenant}
     return httpx2.AsyncClient(
@@ -93,6 +96,8 @@ def _options(
         connect: makes a bare transport.
         heat: puts the path over one, with limits.
     """
+    if options.get("http2") and find_spec("h2") is None:
+        raise MissingExtraError("HTTP/2 (http2=True)", "http2")
     below = {**inner_options(httpx2), **{name: options.pop(name) for name in _OF_TRANSPORT if name in options}}
     if isinstance(limits, httpx2.Limits):
         below["limits"], limits = limits, None

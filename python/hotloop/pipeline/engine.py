@@ -96,7 +96,7 @@ class Engine:
             await asyncio.wait(active)
         self.shop.close()
         if self.shop.threads.abandoned:
-            _log.warning("%d calls run on in threads, which cannot be stopped", self.shop.threads.abandoned)
+            _log.warning("calls that run on in threads, which cannot be stopped: %d", self.shop.threads.abandoned)
 
     # -- from a call to its result -------------------------------------------------------------------------------
 
