@@ -246,7 +246,8 @@ class TestCallsOfOneRound:
         async with squares.pipeline() as pipe:
             single = asyncio.create_task(pipe.run(calls(9)[0]))
             await asyncio.sleep(0)
-            results = await pipe.run_batch(calls(*range(8)))
+            async with asyncio.timeout(60):
+                results = await pipe.run_batch(calls(*range(8)))
             assert [result.value for result in results] == [n * n for n in range(8)]
             assert (await single).value == 81
         assert squares.seen == [[9, 0, 1], [2, 3, 4], [5, 6, 7]]
@@ -288,7 +289,8 @@ class TestCallsOfOneRound:
             await asyncio.wait([leaving])
             if how == "timeout":
                 assert all(isinstance(result.error, ToolTimeoutError) for result in leaving.result())
-            await pipe.run_batch(calls(3, 4, 5))
+            async with asyncio.timeout(60):  # else a batch with less room would wait for its window
+                await pipe.run_batch(calls(3, 4, 5))
             assert (await stays).value == 49
             assert pipe.metrics().running == 0
         assert squares.seen == [[7, 3, 4, 5]]

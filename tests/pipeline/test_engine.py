@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from pydantic import BaseModel, field_serializer
 
 from hotloop.errors import ToolTimeoutError
 from hotloop.pipeline import ToolPipeline
@@ -114,3 +115,32 @@ async def test_what_is_read_has_no_version_while_a_write_is_on_and_another_after
     assert before is not None
     assert during is None
     assert after not in (None, before)
+
+
+class Loud(BaseModel):
+    """A value that prints while it is written down."""
+
+    n: int
+
+    @field_serializer("n")
+    def write(self, n: int) -> int:
+        print("writing")
+        return n
+
+
+@pytest.mark.parametrize("effect", ["external", "pure"])
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_what_a_value_prints_while_it_is_written_down_is_told_too(turns, effect, capsys):
+    @tool(effect=effect)
+    async def give(fit: bool) -> Loud | object:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return Loud(n=1) if fit else object()
+
+    async with ToolPipeline(ToolRegistry([give])) as pipe:
+        told = (await pipe.run(ToolCall("give", {"fit": True}))).content
+        wrong = await pipe.run(ToolCall("give", {"fit": False}))
+        assert pipe.metrics().running == 0
+    assert told == '{"n":1}\n[the tool printed:]\nwriting\n'
+    assert "cannot be written as JSON" in wrong.content
+    assert capsys.readouterr().out == ""

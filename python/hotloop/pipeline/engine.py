@@ -116,17 +116,17 @@ class Engine:
             return self._wait(job, terms, self._walk(job, terms.priority))
         self._enter(tool, job, now)
         try:
-            begun = self.shop.start(tool, job, self.settings)
+            rest = self.shop.start(tool, job, self.settings)
         except BaseException as failure:
             self._leave(job, perf_counter())
             if isinstance(failure, ToolError):
                 return self.failed(job, failure)
             raise
-        if not isinstance(begun, Done):
-            return self._wait(job, terms, self._finish(job, begun))
+        if rest is not None:
+            return self._wait(job, terms, self._finish(job, rest))
         now = perf_counter()
         self._leave(job, now)
-        return self.done(job, begun, now)
+        return self._result(job, now)
 
     async def _wait(self, job: Job, terms: Terms, walk: Coroutine[Any, Any, ToolResult]) -> ToolResult:
         """Await the result of a call, within its deadline, as a task that `aclose` ends."""
@@ -156,13 +156,13 @@ class Engine:
             if task is not None and not nested:
                 self.active.discard(task)
 
-    async def _finish(self, job: Job, begun: Coroutine[Any, Any, Done]) -> ToolResult:
+    async def _finish(self, job: Job, rest: Coroutine[Any, Any, None]) -> ToolResult:
         try:
-            done = await begun
+            await rest
         finally:
             now = perf_counter()
             self._leave(job, now)
-        return self.done(job, done, now)
+        return self._result(job, now)
 
     @property
     def window(self) -> int:
@@ -195,25 +195,25 @@ class Engine:
         if done.error is not None:
             return self.failed(job, done.error, cached=cached)
         self.meters.calls += 1
-        value, content, printed, _ = done
-        if printed:
-            content = f"{content}\n[the tool printed:]\n{unicode_of(printed)}"
-        if job.edited is not None:
-            content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
-        return _new(ToolResult, (job.call, value, content, None, cached, now - job.start))
+        content = _told(job, done.content, done.printed)
+        return ToolResult(job.call, done.value, content, None, cached, now - job.start)
 
     def given(self, job: Job, value: Any, now: float) -> ToolResult:
         """Return the result of a call for which a batch function gave a value, or which has an error."""
         if isinstance(value, ToolError):
             return self.failed(job, value)
         try:
-            content = content_of(value)
+            job.value, job.content = value, content_of(value)
         except ToolError as error:
             return self.failed(job, error)
-        if job.edited is not None:
-            return self.done(job, Done(value, content), now)
+        return self._result(job, now)
+
+    def _result(self, job: Job, now: float) -> ToolResult:
         self.meters.calls += 1
-        return _new(ToolResult, (job.call, value, content, None, False, now - job.start))
+        content = job.content
+        if job.printed is not None or job.edited is not None:
+            content = _told(job, content, "" if job.printed is None else job.printed.text())
+        return _new(ToolResult, (job.call, job.value, content, None, False, now - job.start))
 
     def failed(self, job: Job, error: ToolError, *, cached: bool = False) -> ToolResult:
         """Return the result of a call that failed."""
@@ -294,6 +294,15 @@ class Engine:
             run_time=spread(meters.run_time),
             batch_sizes=spread(meters.batch_sizes),
         )
+
+
+def _told(job: Job, content: str, printed: str) -> str:
+    """Return what a model is told beside the content itself."""
+    if printed:
+        content = f"{content}\n[the tool printed:]\n{unicode_of(printed)}"
+    if job.edited is not None:
+        content = f"[a person changed the arguments to {content_of(job.edited)}]\n{content}"
+    return content
 
 
 def _stopped(job: Job) -> ToolError:

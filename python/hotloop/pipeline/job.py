@@ -35,6 +35,8 @@ class Job(Printer):
     way: Way | None = None
     error: ToolError | None = None
     abandoned = False
+    value: Any = None  # what its tool returned, and what a model reads of that
+    content = ""
     started = 0.0  # when its work did, by perf_counter
     question: Question | None = None
     edited: dict[str, Any] | None = None

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Done", "Workshop", "decode", "encode", "failure", "reraise"]
 
 
-_new = tuple.__new__  # makes a named tuple in a third of the time, and one is made for each call
-
 _STUCK = "runs on in its thread, which cannot be stopped; its result is lost"
 
 
@@ -97,46 +95,59 @@ class Workshop:
             ToolError: the tool failed; its own exception, `SystemExit` among them, is the cause.
             KeyboardInterrupt: Ctrl-C was pressed while it ran on the loop.
         """
+        try:
+            await self._work(tool, job, settings)
+        except ToolError as error:
+            if isinstance(error.__cause__, tool.cache_errors):
+                return Done(None, "", error=error)
+            raise
+        said = "" if job.printed is None else job.printed.text()
+        return Done(job.value, job.content, said)
+
+    async def _work(self, tool: Tool, job: Job, settings: AsyncPipelineConfig) -> None:
         if tool.is_async:
-            begun = self.start(tool, job, settings)
-            return begun if isinstance(begun, Done) else await begun
-        limit, grace = _limit(tool, settings), settings.cancel_grace
+            rest = self.start(tool, job, settings)
+            if rest is not None:
+                await rest
+            return
+        limit = _limit(tool, settings)
         if tool.where == "process":
             walk = _timed(tool.name, limit, self._in_process(tool, job), "was ended with its process")
         else:
-            walk = _timed(tool.name, limit, self._call(partial(tool.invoke, job.args), tool.name, job, grace), _STUCK)
-        return await _rest(tool, job, walk, capture(job))
+            call = self._call(partial(tool.invoke, job.args), tool.name, job, settings.cancel_grace)
+            walk = _timed(tool.name, limit, call, _STUCK)
+        await _rest(tool.name, job, walk, capture(job))
 
-    def start(self, tool: Tool, job: Job, settings: AsyncPipelineConfig) -> Done | Coroutine[Any, Any, Done]:
-        """Take the first step of an async tool, which is all that most of a tool that does not wait need.
+    def start(self, tool: Tool, job: Job, settings: AsyncPipelineConfig) -> Coroutine[Any, Any, None] | None:
+        """Take the first step of an async tool, which is all that it needs where it does not wait.
 
         Returns:
-            What it came to where that step was its last; else the rest, which has all that waiting needs: the time
-            limit, and the grace.
+            None where that step was its last: the job has its value and content. Else the rest, at whose end it has
+            them; that has all that waiting needs, the time limit and the grace.
 
         Raises:
             ToolError: as `work`.
         """
-        rest: Coroutine[Any, Any, Done] | None = None
+        rest: Coroutine[Any, Any, None] | None = None
         token = capture(job)
         try:
             coro = tool.invoke(job.args)
             try:
                 wanted = coro.send(None)
             except StopIteration as stop:
-                return _done(job, stop.value)
+                job.value = stop.value
+                job.content = content_of(stop.value)
+                return None
             finally:
                 if (held := perf_counter() - job.started) > BLOCKED_AFTER:
                     self._meters.blocked(tool.name, held)
             walk = go_on(coro, wanted, tool.name, settings.cancel_grace, self._meters)
             timed = _timed(tool.name, _limit(tool, settings), walk, "was cancelled", job.started)
-            rest = _rest(tool, job, timed, token)
-        except (ToolError, KeyboardInterrupt) as error:
-            if (kept := _kept(tool, error)) is None:
-                raise
-            return kept
+            rest = _rest(tool.name, job, timed, token)
+        except (ToolError, KeyboardInterrupt):
+            raise
         except BaseException as error:  # noqa: BLE001 - a tool may raise anything
-            return _kept(tool, error) or reraise(tool.name, error)
+            reraise(tool.name, error)
         finally:
             if rest is None:
                 release(token)
@@ -191,40 +202,21 @@ class Workshop:
         return value
 
 
-async def _rest(tool: Tool, job: Job, walk: Any, token: Any) -> Done:
+async def _rest(name: str, job: Job, walk: Coroutine[Any, Any, Any], token: Any) -> None:
     """Await the work of a call, whose output was captured, to its end."""
     try:
-        return _done(job, await walk)
-    except (ToolError, KeyboardInterrupt) as error:
-        if (kept := _kept(tool, error)) is None:
-            raise
-        return kept
+        job.value = value = await walk
+        job.content = content_of(value)
+    except (ToolError, KeyboardInterrupt):
+        raise
     except BaseException as error:  # noqa: BLE001 - a tool may raise anything
-        return _kept(tool, error) or reraise(tool.name, error)
+        reraise(name, error)
     finally:
         release(token)
 
 
 def _limit(tool: Tool, settings: AsyncPipelineConfig) -> float | None:
     return tool.timeout if tool.timeout is not None else settings.timeout
-
-
-def _done(job: Job, value: Any) -> Done:
-    said = "" if job.printed is None else job.printed.text()
-    return _new(Done, (value, content_of(value), said, None))
-
-
-def _kept(tool: Tool, error: BaseException) -> Done | None:
-    """Return what a tool raised as a result, where it is kept like one."""
-    if not tool.cache_errors:
-        return None
-    if isinstance(error, ToolError):
-        return Done(None, "", error=error) if isinstance(error.__cause__, tool.cache_errors) else None
-    if not isinstance(error, tool.cache_errors):
-        return None
-    kept = failure(tool.name, error)
-    kept.__cause__ = error
-    return Done(None, "", error=kept)
 
 
 async def _timed(name: str, limit: float | None, walk: Any, fate: str, since: float | None = None) -> Any:
