@@ -115,6 +115,20 @@ class Tape:
         call: as whose call the stream is stored.
     """
 
+    __slots__ = (
+        "_demand",
+        "_error",
+        "_size",
+        "_waiting",
+        "call",
+        "chunks",
+        "ended",
+        "opened",
+        "readers",
+        "stored",
+        "task",
+    )
+
     def __init__(self, call: StreamCall) -> None:
         self.call = call
         self.task: asyncio.Future[None]  # done when the tape is written

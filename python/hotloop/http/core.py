@@ -183,11 +183,12 @@ class Core:
             mode = "bypass"
         elif b"no-cache" in asked and mode == "use":
             mode = "refresh"
-        tenant = tenant_of(request.headers.raw) if self._tenant is None else self._tenant
+        raw = request.headers.raw
+        tenant = tenant_of(raw) if self._tenant is None else self._tenant
         key = None
         sampled = self._sampled if wish.sampled is None else wish.sampled
         if self._keyed and mode != "bypass" and (ask.deterministic or sampled) and pure:
-            key = self._key(request, body, tenant, namespace)
+            key = self._key(request, raw, body, tenant, namespace)
         demand = self._demand(request, body, ask, tenant)
         retrying = b"x-stainless-retry-count" not in headers  # else the SDK above retries, or was told not to
         lasting = ask.fields.get("stream") is True
@@ -207,25 +208,24 @@ class Core:
             lasting=lasting,
         )
 
-    def _key(self, request: Any, body: bytes, tenant: bytes, namespace: str) -> bytes | None:
+    @staticmethod
+    def _key(request: Any, raw: list[tuple[bytes, bytes]], body: bytes, tenant: bytes, namespace: str) -> bytes | None:
         try:
-            return request_key(
-                body, url=str(request.url), headers=request.headers.raw, tenant=tenant, namespace=namespace
-            )
+            return request_key(body, url=str(request.url), headers=raw, tenant=tenant, namespace=namespace)
         except CanonicalError:  # JSON that has no canonical form, such as an integer beyond 2**53
             return None
 
     @staticmethod
     def _demand(request: Any, body: bytes, ask: Ask, tenant: bytes) -> Demand:
         url, fields = request.url, ask.fields
-        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        origin, scope = _scope(url.scheme, url.netloc, str(fields.get("model", "")), tenant)
         answer = None
         for name in _LONGEST:
             if isinstance(found := fields.get(name), int):
                 answer = found
                 break
         return Demand(
-            f"{origin} {fields.get('model', '')} {tenant.hex()[:16]}",
+            scope,
             origin=origin,
             input_tokens=len(body) // _BYTES_A_TOKEN,
             output_tokens=0 if ask.endpoint == "embeddings" else answer,
@@ -362,6 +362,13 @@ class Core:
                 "hotloop": report(call, "bypass" if call.key is None and call.policy.mode != "only" else "miss")
             },
         )
+
+
+@lru_cache(64)
+def _scope(scheme: str, netloc: bytes, model: str, tenant: bytes) -> tuple[str, str]:
+    """Return the server that is asked, and what its quotas are counted for."""
+    origin = f"{scheme}://{netloc.decode('ascii')}"
+    return origin, f"{origin} {model} {tenant.hex()[:16]}"
 
 
 @lru_cache(64)

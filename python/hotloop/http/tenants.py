@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["tenant_of", "varied"]
 
@@ -26,17 +26,21 @@ _CREDENTIALS = frozenset(
 _COOKIE = frozenset({b"cookie"})
 
 
-def tenant_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def tenant_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return what keeps the answers of one credential apart from those of others.
 
     It must be the same in every process that shares a tier, so it is keyed by a fixed word. It separates; it shows
     nobody a credential, because no tier holds it: it enters a key, which is a hash in its turn.
     """
-    headers = [(name.lower(), value) for name, value in headers]
-    found = [pair for pair in headers if pair[0] in _CREDENTIALS]
+    found = [(low, value) for name, value in headers if (low := name.lower()) in _CREDENTIALS]
     if not found:  # beside a credential, a cookie is the load balancer's, and new every hour
-        found = [pair for pair in headers if pair[0] in _COOKIE]
-    return _hmac(b"".join(b"%d:%s%d:%s" % (len(n), n, len(v), v) for n, v in found)) if found else b""
+        found = [(low, value) for name, value in headers if (low := name.lower()) in _COOKIE]
+    return _tenant(tuple(found)) if found else b""
+
+
+@lru_cache(64)
+def _tenant(found: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return _hmac(b"".join(b"%d:%s%d:%s" % (len(n), n, len(v), v) for n, v in found))
 
 
 @lru_cache(64)

@@ -92,8 +92,8 @@ class AsyncHotTransport(httpx2.AsyncBaseTransport):
 class HotTransport(httpx2.BaseTransport):
     """The synchronous twin of `AsyncHotTransport`; may be used from several threads.
 
-    Requests are sent in the caller's thread where no tier and no stream has to be waited for. The others run in a thread
-    of hotloop's own, which all such transports of the process share.
+    Requests are sent in the caller's thread where no tier and no stream has to be waited for. The others run in a
+    thread of hotloop's own, which all such transports of the process share.
     """
 
     def __init__(
