@@ -96,3 +96,16 @@ async def test_answers_that_are_not_whole_or_too_long_are_not_kept():
     assert memory.stats()[0].entries == 0
     path.keep(stream(Source()), b"a.", {})
     assert memory.stats()[0].entries == 1
+
+
+async def test_a_thread_that_is_interrupted_when_it_has_told_its_answer_changes_nothing():
+    path, source = CallPath(cache=MemoryCache()), Source(b"never.")
+    lead = path.lead(stream(source), asyncio.get_running_loop())
+    reader = asyncio.create_task(read(path, source))
+    await turns()
+    lead.end(Opened(once(b"a."), {}), b"a.", None)
+    lead._under_way = True  # it came no further
+    del lead
+    assert await reader == ("joined", b"a.")
+    await turns()
+    assert (source.opened, path._tapes) == (0, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -103,15 +104,14 @@ class Lead:
 
     def begin(self) -> None:
         """Take that others may join from now on."""
-        self.tape.task = self.place[0].create_future()
         self.tape.readers = 1
         self._under_way = True
 
     def end(self, opened: Opened | None, body: bytes, error: Exception | None) -> None:
         """Tell those who have joined what came of it; nobody joins any more."""
-        self._under_way = False
         if self._tapes.lift(self.place, self.tape) > 1:
             self._in_loop(_tell, self.tape, opened, body, error)
+        self._under_way = False  # at last: until then, an interrupt leaves the work to those who have joined
 
     def forsake(self) -> None:
         """Leave the work to those who have joined."""
@@ -127,13 +127,14 @@ class Lead:
 
 
 def _tell(tape: Tape, opened: Opened | None, body: bytes, error: Exception | None) -> None:
+    tape.task = asyncio.get_running_loop().create_future()
+    tape.task.set_result(None)
     if opened is not None:
         tape.chunks.append(body)
         tape.begin(opened)
     tape.end(error)
-    tape.task.set_result(None)
 
 
 def _go_on(tapes: Tapes, place: Place, tape: Tape, write: Write) -> None:
-    if not tapes.leave(place, tape):
+    if not tape.ended and not tapes.leave(place, tape):
         tape.task = place[0].create_task(write(tape.call, place, tape))
