@@ -126,7 +126,7 @@ class Engine:
             return self._wait(job, terms, self._finish(job, rest))
         now = perf_counter()
         self._leave(job, now)
-        return self._result(job, now)
+        return self._result(job, job.value, job.content, now)
 
     async def _wait(self, job: Job, terms: Terms, walk: Coroutine[Any, Any, ToolResult]) -> ToolResult:
         """Await the result of a call, within its deadline, as a task that `aclose` ends."""
@@ -162,7 +162,7 @@ class Engine:
         finally:
             now = perf_counter()
             self._leave(job, now)
-        return self._result(job, now)
+        return self._result(job, job.value, job.content, now)
 
     @property
     def window(self) -> int:
@@ -203,17 +203,16 @@ class Engine:
         if isinstance(value, ToolError):
             return self.failed(job, value)
         try:
-            job.value, job.content = value, content_of(value)
+            content = content_of(value)
         except ToolError as error:
             return self.failed(job, error)
-        return self._result(job, now)
+        return self._result(job, value, content, now)
 
-    def _result(self, job: Job, now: float) -> ToolResult:
+    def _result(self, job: Job, value: Any, content: str, now: float) -> ToolResult:
         self.meters.calls += 1
-        content = job.content
         if job.printed is not None or job.edited is not None:
             content = _told(job, content, "" if job.printed is None else job.printed.text())
-        return _new(ToolResult, (job.call, job.value, content, None, False, now - job.start))
+        return _new(ToolResult, (job.call, value, content, None, False, now - job.start))
 
     def failed(self, job: Job, error: ToolError, *, cached: bool = False) -> ToolResult:
         """Return the result of a call that failed."""

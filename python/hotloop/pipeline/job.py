@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..tools.effects import ANYTHING, Access
-from .printed import Printer
+from .printed import Printed, Printer
 
 if TYPE_CHECKING:
     from ..errors import ToolError
@@ -21,30 +21,53 @@ __all__ = ["Job"]
 class Job(Printer):
     """A call that was looked up and checked, once: its arguments as they were `given`, and validated as `args`.
 
-    `start` is when it was asked for, by `perf_counter`.
-
-    What most calls leave as it is stands in the class: a job is made for each call.
+    Attributes:
+        start: when it was asked for, by `perf_counter`.
+        started: when its work was begun.
+        value: what its tool returned.
+        content: what a model reads of that.
+        abandoned: whether its thread runs on for nobody.
     """
 
-    tool: Tool | None = None
-    given: Any = None
-    args: Any = None
-    access: Access = ANYTHING
-    limits: Limits = ()
-    version: Version | None = None
-    way: Way | None = None
-    error: ToolError | None = None
-    abandoned = False
-    value: Any = None  # what its tool returned, and what a model reads of that
-    content = ""
-    started = 0.0  # when its work did, by perf_counter
-    question: Question | None = None
-    edited: dict[str, Any] | None = None
+    # named here, and all set at once: attributes that come later cost each job a dict of its own
+    __slots__ = (
+        "abandoned",
+        "access",
+        "args",
+        "call",
+        "content",
+        "edited",
+        "error",
+        "given",
+        "limits",
+        "question",
+        "start",
+        "started",
+        "tool",
+        "value",
+        "version",
+        "versions",
+        "way",
+    )
 
     def __init__(self, call: ToolCall, versions: Versions, start: float) -> None:
         self.call = call
         self.versions = versions
-        self.start = start
+        self.start = self.started = start
+        self.tool: Tool | None = None
+        self.given: Any = None
+        self.args: Any = None
+        self.access: Access = ANYTHING
+        self.limits: Limits = ()
+        self.version: Version | None = None
+        self.way: Way | None = None
+        self.error: ToolError | None = None
+        self.question: Question | None = None
+        self.edited: dict[str, Any] | None = None
+        self.value: Any = None
+        self.content = ""
+        self.printed: Printed | None = None
+        self.abandoned = False
 
     def begin(self) -> None:
         """Note that its work begins."""

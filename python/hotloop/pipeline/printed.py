@@ -42,7 +42,10 @@ class Printed:
 class Printer:
     """Who prints; most never do."""
 
-    printed: Printed | None = None
+    __slots__ = ("printed",)
+
+    def __init__(self) -> None:
+        self.printed: Printed | None = None
 
     def write(self, text: str) -> None:
         """Keep `text`. What comes after the end of a call is kept too, and nobody reads it."""
