@@ -196,6 +196,16 @@ async def test_an_answer_that_ended_is_whole_without_the_end_mark_and_is_not_sto
         assert llm.metrics().errors == 0
 
 
+async def test_text_in_parts_is_text_without_the_thoughts(origin):
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [delta(content=[thought]), delta(content=[{"type": "text", "text": "Hel"}]), delta(content="lo")]
+    origin.script(streamed(*parts, delta("stop"), END))
+    async with client(origin) as llm:
+        *events, done = await events_of(llm)
+    assert events[:2] == [TextDelta("Hel"), TextDelta("lo")]
+    assert done.reply.text == "Hello"
+
+
 async def test_an_attempt_is_repeated_only_before_its_first_chunk(origin):
     origin.script(Answer(503), streamed(*TEXT))
     async with client(origin, retry=Retry(attempts=3, base=0)) as llm:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", default=Any)
 
-__all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas", "unanswered"]
+__all__ = ["Messages", "Reply", "ToolLike", "View", "as_list", "schemas", "text_of", "unanswered"]
 
 
 class View(Protocol):
@@ -131,7 +131,7 @@ class Reply(Generic[T]):
     @property
     def text(self) -> str:
         """The answer's text; empty where the model only called tools."""
-        return _text(self.message)
+        return text_of(self.message)
 
     @property
     def output(self) -> T:
@@ -200,18 +200,19 @@ def unanswered(choice: dict[str, Any]) -> str | None:
         return "its answer was filtered (finish_reason content_filter)"
     if message.get("tool_calls"):
         return None
-    if refusal := message.get("refusal") or _text(message, "refusal"):
+    if refusal := message.get("refusal") or text_of(message, "refusal"):
         return f"it refused: {brief(str(refusal))}"
     if message.get("function_call"):
         return "it called a function in the old way (function_call); use a model or server that speaks tool_calls"
-    if _text(message).strip():
+    if text_of(message).strip():
         return None
     if reason == "length":
         return "its tokens were used up before it said anything (finish_reason length); raise max_tokens"
     return f"it said nothing (finish_reason {brief(str(reason))})"
 
 
-def _text(message: dict[str, Any], kind: str = "text") -> str:
+def text_of(message: Mapping[str, Any], kind: str = "text") -> str:
+    """Return the text of a message, or of a piece of one: its content, or the parts of it that are of a kind."""
     content = message.get("content")
     if isinstance(content, list):  # parts
         texts = (part.get(kind) for part in content if isinstance(part, dict))

@@ -11,7 +11,7 @@ import orjson
 
 from ...errors import ConfigError, MissingKeyError, ModelError, ModelResponseError, ModelStatusError
 from ...toolcall import ToolCall
-from ..messages import Reply
+from ..messages import Reply, text_of
 from ..stream import Done, StreamEvent, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..text import Secrets, brief
 from .base import Question, StreamDecoder, refuse_ours
@@ -267,6 +267,8 @@ class OpenAIStream(StreamDecoder):
     def _choice(self, choice: dict[str, Any], events: list[StreamEvent]) -> None:
         for field, value in (choice.get("delta") or {}).items():
             if field == "content":
+                if type(value) is list:  # parts, of which some are thoughts
+                    value = text_of(choice["delta"])
                 if value:
                     if type(value) is not str:
                         raise TypeError
