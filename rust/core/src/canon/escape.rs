@@ -1,6 +1,8 @@
 //! Copies text and escapes what a JSON string may not hold.
 
-use super::scan::{BLOCK, STRIDE, first_special, is_plain, is_special, short_word};
+use super::scan::{
+    BLOCK, STRIDE, first_special, first_special_of_many, is_plain, is_special, short_word,
+};
 
 /// An escape takes at most six bytes (`\u001f`), and a block is stored whole before its escapes are known.
 pub(super) const WIDEST: usize = 6;
@@ -15,34 +17,18 @@ pub(super) const WIDEST: usize = 6;
     reason = "`out` is as long as the caller says; a byte grows to WIDEST at most"
 )]
 pub(super) fn escape(text: &[u8], out: &mut [u8]) -> usize {
-    let mut rest = text;
-    let mut at = 0;
-    loop {
-        while let Some(stride) = rest.first_chunk::<STRIDE>()
-            && is_plain(stride)
-        {
-            out[at..at + STRIDE].copy_from_slice(stride);
-            at += STRIDE;
-            rest = &rest[STRIDE..];
-        }
-        // The next special byte is near.
-        let clean = loop {
-            let Some(block) = rest.first_chunk::<BLOCK>() else {
-                break BLOCK;
-            };
-            out[at..at + BLOCK].copy_from_slice(block);
-            let clean = first_special(block);
-            at += clean;
-            if clean < BLOCK {
-                break clean;
-            }
-            rest = &rest[BLOCK..];
-        };
+    let (read, mut at) = escape_strides(text, out);
+    let mut rest = &text[read..];
+    while let Some(block) = rest.first_chunk::<BLOCK>() {
+        out[at..at + BLOCK].copy_from_slice(block);
+        let clean = first_special(block);
+        at += clean;
         if clean == BLOCK {
-            break;
+            rest = &rest[BLOCK..];
+        } else {
+            at += escape_byte(rest[clean], &mut out[at..]);
+            rest = &rest[clean + 1..];
         }
-        at += escape_byte(rest[clean], &mut out[at..]);
-        rest = &rest[clean + 1..];
     }
     if copy_short(rest, &mut out[at..]) {
         return at + rest.len();
@@ -56,6 +42,26 @@ pub(super) fn escape(text: &[u8], out: &mut [u8]) -> usize {
         }
     }
     at
+}
+
+/// [`escape`] without the end of the text, which is shorter than a stride; returns how many bytes it read and wrote.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "as for `escape`")]
+pub(super) fn escape_strides(text: &[u8], out: &mut [u8]) -> (usize, usize) {
+    let (mut read, mut at) = (0, 0);
+    while let Some(stride) = text[read..].first_chunk::<STRIDE>() {
+        out[at..at + STRIDE].copy_from_slice(stride);
+        if is_plain(stride) {
+            at += STRIDE;
+            read += STRIDE;
+        } else {
+            let clean = first_special_of_many(stride);
+            at += clean;
+            at += escape_byte(stride[clean], &mut out[at..]);
+            read += clean + 1;
+        }
+    }
+    (read, at)
 }
 
 /// Copies fewer than sixteen bytes, in two halves that overlap, unless one of them is special.

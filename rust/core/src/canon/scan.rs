@@ -12,10 +12,10 @@ pub(super) const STRIDE: usize = 4 * BLOCK;
 #[inline]
 fn special(block: &[u8; BLOCK]) -> u8x16 {
     let bytes = u8x16::new(*block);
-    let control = bytes.min(u8x16::splat(0x1f)).cmp_eq(bytes);
-    let quote = bytes.cmp_eq(u8x16::splat(b'"'));
-    let backslash = bytes.cmp_eq(u8x16::splat(b'\\'));
-    control | quote | backslash
+    // `"` becomes the lowest byte above the control characters, which stay among themselves.
+    let turned = bytes ^ u8x16::splat(2);
+    let low = turned.min(u8x16::splat(0x20)).cmp_eq(turned);
+    low | bytes.cmp_eq(u8x16::splat(b'\\'))
 }
 
 /// The position of the first `"`, `\` or control character, [`BLOCK`] if there is none.
@@ -30,6 +30,16 @@ pub(super) fn is_plain(stride: &[u8; STRIDE]) -> bool {
     let blocks = stride.as_chunks::<BLOCK>().0.iter();
     let found = blocks.fold(u8x16::splat(0), |found, block| found | special(block));
     found.move_mask() == 0
+}
+
+/// The position of the first such character in a stride, [`STRIDE`] if there is none; without a branch.
+#[inline]
+pub(super) fn first_special_of_many(stride: &[u8; STRIDE]) -> usize {
+    let blocks = stride.as_chunks::<BLOCK>().0.iter().rev();
+    let found = blocks.fold(0_u64, |found, block| {
+        found << BLOCK | u64::from(special(block).move_mask().unsigned_abs())
+    });
+    found.trailing_zeros() as usize
 }
 
 /// Fewer than eight bytes, filled up to eight; without a loop over them.
@@ -77,6 +87,9 @@ mod tests {
                         let mut stride = [around; STRIDE];
                         stride[at * BLOCK + place] = byte;
                         assert_eq!(is_plain(&stride), !is_special(byte));
+                        let want = at * BLOCK + place;
+                        let want = if is_special(byte) { want } else { STRIDE };
+                        assert_eq!(first_special_of_many(&stride), want);
                     }
                     let len = place.min(7);
                     let mut padded = [b' '; 8];

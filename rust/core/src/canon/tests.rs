@@ -172,6 +172,22 @@ fn strings_of_any_length_around_the_blocks() {
     }
 }
 
+/// So many characters, some of which need an escape, at any distance from each other.
+fn mixed(len: usize) -> String {
+    let character = |n| if n % 67 == n / 67 % 61 { '\n' } else { 'x' };
+    (0..len).map(character).collect()
+}
+
+#[test]
+fn strings_of_many_pieces() {
+    for len in [190, 191, 192, 193, 256, 2047, 2048, 2049, 5000] {
+        let mut writer = Writer::growing();
+        writer.string(&mixed(len)).unwrap();
+        let want = format!("\"{}\"", mixed(len).replace('\n', "\\n"));
+        assert_eq!(writer.as_bytes(), want.as_bytes());
+    }
+}
+
 #[test]
 fn hashing_gives_the_hash_of_what_growing_keeps() {
     use sha2::{Digest as _, Sha256};
@@ -180,6 +196,9 @@ fn hashing_gives_the_hash_of_what_growing_keeps() {
         "plain".repeat(30_000),
         "\"\\".repeat(100),
         String::new(),
+        mixed(200),
+        mixed(2100),
+        mixed(5000),
     ];
     for prefix in [0, 1, 63, 64, 65, 200, 100_000].map(|len| vec![7; len]) {
         let (mut grown, mut hashed) = (Writer::growing(), Writer::hashing(&prefix));

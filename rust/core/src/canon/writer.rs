@@ -6,9 +6,9 @@ use std::mem;
 use sha2::{Digest as _, Sha256};
 
 use super::MAX_BYTES;
-use super::escape::{WIDEST, copy_short, escape};
+use super::escape::{WIDEST, copy_short, escape, escape_strides};
 use super::number::{MAX_NUMBER, write_double};
-use super::scan::BLOCK;
+use super::scan::{BLOCK, STRIDE};
 use crate::pool::{Fit, Pool};
 
 /// Text is escaped in pieces of this many bytes, so that room is asked for once a piece.
@@ -327,8 +327,13 @@ impl Writer {
         Ok(())
     }
 
+    /// What is read at once of a string, all but the end of it in whole strides.
     fn piece(&self) -> usize {
-        if self.hash.is_some() { STEP } else { PIECE }
+        if self.hash.is_some() {
+            STEP + STRIDE
+        } else {
+            PIECE
+        }
     }
 
     fn quoted_in_pieces(&mut self, text: &[u8], then: &[u8]) -> Result<(), TooLong> {
@@ -339,13 +344,22 @@ impl Writer {
             self.room(text.len() + WIDEST * PIECE + BLOCK)?; // grows once
         }
         self.byte(b'"')?;
-        for piece in text.chunks(self.piece()) {
+        let mut rest = text;
+        while let Some(piece) = rest.get(..self.piece()) {
             self.room(WIDEST * PIECE + BLOCK)?;
-            if let Some(out) = self.buffer.get_mut(self.at..) {
-                self.at += escape(piece, out);
-            }
+            let Some(out) = self.buffer.get_mut(self.at..) else {
+                break;
+            };
+            let (read, written) = escape_strides(piece, out);
+            self.at += written;
+            rest = rest.get(read..).unwrap_or_default();
             self.hash_if_due();
         }
+        self.room(WIDEST * PIECE + BLOCK)?;
+        if let Some(out) = self.buffer.get_mut(self.at..) {
+            self.at += escape(rest, out);
+        }
+        self.hash_if_due();
         self.byte(b'"')?;
         self.raw(then)
     }
