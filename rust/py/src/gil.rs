@@ -2,6 +2,7 @@
 
 #[cfg(not(Py_GIL_DISABLED))]
 mod held {
+    use crate::fetch::fetch;
     use hotloop_core::cache::sync::{AtomicU64, Ordering, Sharing};
     use lock_api::{GuardNoSend, RawRwLock};
 
@@ -56,12 +57,9 @@ mod held {
             before
         }
 
-        #[cfg(target_arch = "x86_64")]
         #[inline]
         fn fetch<T>(soon: &T) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: every x86-64 processor has the instruction, which never faults and changes no data.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *soon).cast()) };
+            fetch(soon);
         }
     }
 }

@@ -4,6 +4,7 @@ mod cache;
 mod canon;
 mod direct;
 mod error;
+mod fetch;
 mod gil;
 mod histogram;
 mod key;

@@ -8,6 +8,7 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 
+use crate::fetch::fetch;
 use hotloop_core::canon::{MAX_DEPTH, TooLong, Writer, exact_integer, prefix, utf16_order};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -27,6 +28,9 @@ impl From<TooLong> for Unusual {
         Self::TooLong
     }
 }
+
+/// Bytes of a line of the processor's cache.
+const LINE: usize = 64;
 
 type Result<T = ()> = std::result::Result<T, Unusual>;
 
@@ -240,6 +244,8 @@ impl Reader<'_> {
         unsafe {
             let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
             while ffi::PyDict_Next(dict, &raw mut at, &raw mut key, &raw mut value) != 0 {
+                fetch(value);
+                fetch(value.cast::<u8>().wrapping_add(LINE)); // where most of a short string stands
                 let name = utf8(key)?;
                 if name.as_bytes() != left_out {
                     self.members.push(Member {
