@@ -143,6 +143,20 @@ async def test_calls_with_patience_of_their_own(wire):
                 assert (await llm.chat(ASK, timeout=10.0 + n)).text == "Hello"
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_client_that_was_closed_works_on_in_that_loop_and_in_others(wire):
+    with Origin() as origin:
+        llm = client(origin.url, wire)
+
+        async def ask():
+            for _ in range(2):
+                assert (await llm.chat(ASK)).text == "Hello"
+                await llm.aclose()
+
+        for _ in range(2):
+            asyncio.run(ask())
+
+
 def test_a_wire_that_is_not_installed_is_said_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyreqwest.client", None)
     monkeypatch.delitem(sys.modules, "hotloop.llm.wire.fast", raising=False)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CircuitOpenError, HotloopError
 from .breaker import Breakers, Breaking
-from .limiter import Limiter
+from .limiter import NO_DEMAND, Limiter, Slot
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .breaker import Breaker
-    from .call import Clock
+    from .call import Call, Clock
     from .headers import Headers
-    from .limiter import Slot
     from .limits import Demand, Limits
 
 __all__ = ["Gate", "Passage"]
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -42,18 +41,36 @@ class Gate:
 
         Entering raises CircuitOpenError when the origin is left alone for now.
         """
-        breaker = None if demand is None else self._breakers.of(demand.origin)
-        return Passage(self.limiter.slot(demand), demand, breaker)
+        if demand is None:
+            return Passage(self.limiter, NO_DEMAND, self.limiter.counts, None)
+        return Passage(self.limiter, demand, True, self._breakers.of(demand.origin))
+
+    async def run(self, call: Call[T]) -> T:
+        """Return what one attempt at `call` gives, within its passage."""
+        passage = self.passage(call.demand)
+        if not passage.try_enter():
+            await passage.enter()
+        try:
+            value = await call.run()
+        except BaseException as error:
+            passage.leave(error)
+            raise
+        passage.leave()
+        return value
 
 
-class Passage:
-    """One attempt's stay with the server."""
+class Passage(Slot):
+    """One attempt's stay with the server.
 
-    __slots__ = ("_breaker", "_demand", "_entered", "_slot")
+    Args:
+        limiter, demand, counts: as in `Slot`.
+        breaker: that of the server; None for none.
+    """
 
-    def __init__(self, slot: Slot, demand: Demand | None, breaker: Breaker | None) -> None:
-        self._slot = slot
-        self._demand = demand
+    __slots__ = ("_breaker", "_entered")
+
+    def __init__(self, limiter: Limiter, demand: Demand, counts: bool, breaker: Breaker | None) -> None:
+        super().__init__(limiter, demand, counts)
         self._breaker = breaker
         self._entered = 0
 
@@ -63,36 +80,30 @@ class Passage:
         Raises:
             CircuitOpenError: the origin is left alone for now.
         """
-        breaker = self._breaker
+        breaker, demand = self._breaker, self._demand
         if breaker is not None and breaker.state != "closed":
             breaker.check()
-        if not self._slot.try_enter():
+        if not super().try_enter():
             return False
-        self._start()
+        self._start(demand)
         return True
 
-    async def __aenter__(self) -> Passage:
-        if not self.try_enter():
-            await self._slot.__aenter__()
-            self._start()
-        return self
+    async def enter(self) -> None:
+        """Enter, after a wait where there must be one; errors are those of `try_enter`."""
+        demand = self._demand
+        await super().enter()
+        self._start(demand)
 
-    def _start(self) -> None:
+    def _start(self, demand: Demand) -> None:
         if self._breaker is not None:
             try:
                 self._entered = self._breaker.enter()
             except CircuitOpenError as error:
-                self._slot.forgo()
-                self._slot.leave(error)
+                self.forgo()
+                super().leave(error)
                 raise
-        demand, self._demand = self._demand, None  # refers to this from now on: a circle would keep both for long
-        if demand is not None:
+        if demand is not NO_DEMAND:
             demand.passage = self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.leave(error)
 
     def leave(self, error: BaseException | None = None) -> None:
         """End the stay; `error` is what the attempt ended with."""
@@ -101,17 +112,12 @@ class Passage:
                 self._judge(not error.ill)
             else:
                 self._judge(True if error is None else None)
-        self._slot.leave(error)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether it matters for later calls how many tokens this one takes."""
-        return self._slot.counts_tokens
+        super().leave(error)
 
     @property
     def lasts(self) -> bool:
         """Whether the stay is to last as long as its answer comes in; else it may end with the answer's head."""
-        return self._slot.holds or self._slot.counts_tokens
+        return self.holds or self.counts_tokens
 
     def fail(self) -> None:
         """Take that the server could not be reached, or went away without an answer."""
@@ -120,11 +126,7 @@ class Passage:
     def observe(self, headers: Headers, status: int) -> None:
         """Take what the head of the answer says."""
         self._judge(status < 500)
-        self._slot.observe(headers, status)
-
-    def settle(self, input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
-        """Count what the answer took."""
-        self._slot.settle(input_tokens, output_tokens, cached_tokens)
+        super().observe(headers, status)
 
     def _judge(self, well: bool | None) -> None:
         """Tell the breaker, once."""

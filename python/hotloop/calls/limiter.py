@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from .headers import COME_LATER, read_report
 from .limits import Amounts, Demand, Limits
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from .headers import Headers
     from .shared import SharedQuota
 
-__all__ = ["Limiter", "Slot"]
+__all__ = ["NO_DEMAND", "Limiter", "Slot"]
 
 _SCOPES = 4096  # quotas are remembered for so many scopes; the one used longest ago is forgotten first
-_NO_DEMAND = Demand()
+NO_DEMAND = Demand()
+"""Of work that no quota counts."""
 _ONE = Amounts(requests=1.0)
 _UNKNOWN_OUTPUT = 256.0  # tokens of an answer, where neither the call nor an earlier answer says
 _FREE = Grant(0.0, NOTHING, NOTHING, NOTHING)
@@ -112,10 +113,6 @@ class Limiter:
             self._latest = scope, found
             return found
 
-    def slot(self, demand: Demand | None = None) -> Slot:
-        """Return a context that is entered when a call may start and left when it has ended."""
-        return Slot(self, demand if demand is not None else Demand(), demand is not None or self.counts)
-
     async def aclose(self) -> None:
         """Close the connections to Redis, where there are any."""
         if self.shared is not None:
@@ -123,7 +120,13 @@ class Limiter:
 
 
 class Slot:
-    """One attempt's stay: reserves when entered, and when left puts what the attempt took in place of the estimate."""
+    """One attempt's stay: reserves when entered, and when left puts what the attempt took in place of the estimate.
+
+    Args:
+        limiter: whose limits are kept.
+        demand: what the attempt asks for.
+        counts: whether it counts towards quotas.
+    """
 
     __slots__ = (
         "_account",
@@ -151,15 +154,17 @@ class Slot:
         self._scope = demand.scope
         self._estimated: int | Callable[[], int] = 0
 
-    async def __aenter__(self) -> Slot:
+    async def __aenter__(self) -> Self:
+        if not self.try_enter():
+            await self.enter()
+        return self
+
+    async def enter(self) -> None:
+        """Enter, after a wait where there must be one."""
         limiter, demand = self._limiter, self._demand
-        if self.try_enter():
-            return self
         if not self._counts:
-            if limiter.places is not None and not limiter.places.try_enter():
-                await limiter.places.enter(demand.priority)
-            self._enter()
-            return self
+            await self._place(demand)
+            return
         account = self._account = limiter.account(demand.scope)
         if not account.line.try_enter():
             await account.line.enter(demand.priority)
@@ -167,21 +172,20 @@ class Slot:
             wait = await self._reserve(account)
             if wait > 0:
                 await limiter.sleep(wait)
-            if limiter.places is not None and not limiter.places.try_enter():
-                await limiter.places.enter(demand.priority)
+            await self._place(demand)
         except BaseException:
             self._put(NOTHING)  # it never started
             raise
         finally:
             account.line.leave()
         self._sent = limiter.monotonic()
-        self._enter()
-        return self
 
-    def _enter(self) -> None:
-        """Keep of the demand what is needed later; it refers to this slot from now on, and a circle lives long."""
-        self._estimated = self._demand.estimated
-        self._demand = _NO_DEMAND
+    async def _place(self, demand: Demand) -> None:
+        """Take a place, after waiting for one."""
+        places = self._limiter.places
+        if not self._try_start() and places is not None:
+            await places.enter(demand.priority)
+            self._estimated, self._demand = demand.estimated, NO_DEMAND
 
     def try_enter(self) -> bool:
         """Enter where that takes no wait; else do nothing and say so."""
@@ -191,32 +195,34 @@ class Slot:
             if limiter.shared is not None:
                 return False
             if account.quota.free(now := limiter.monotonic()) and not account.line.waiting:
-                if not self._try_place():
+                if not self._try_start():
                     return False
                 self._account, self._sent = account, now
-                self._enter()
                 return True
             if not account.line.try_enter():
                 return False
             try:
                 with account.lock:
                     now, amounts = limiter.monotonic(), account.estimate(demand)
-                    if not account.quota.ready(now, amounts) or not self._try_place():
+                    if not account.quota.ready(now, amounts) or not self._try_start():
                         return False
                     self._grant = account.quota.reserve(now, amounts)
             finally:
                 account.line.leave()
             self._account, self._sent = account, now
-            self._enter()
             return True
-        if not self._try_place():
-            return False
-        self._enter()
-        return True
+        return self._try_start()
 
-    def _try_place(self) -> bool:
+    def _try_start(self) -> bool:
+        """Take a place where one is free, and start.
+
+        Keeps of the demand what is needed later: it refers to this slot from now on, and a circle lives long.
+        """
         places = self._limiter.places
-        return places is None or places.try_enter()
+        if places is not None and not places.try_enter():
+            return False
+        self._estimated, self._demand = self._demand.estimated, NO_DEMAND
+        return True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -246,7 +252,8 @@ class Slot:
             self._counted = _ONE
         if self._counted is None:
             self._counted = self._grant.taken
-        self._put(self._counted)
+        if self._grant is not _FREE:
+            self._put(self._counted)
         self._left = True
 
     def forgo(self) -> None:

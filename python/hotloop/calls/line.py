@@ -37,24 +37,19 @@ class Line:
         places: how many may be in at once.
     """
 
-    __slots__ = ("_free", "_lanes", "_lock", "_passed", "_waiting")
+    __slots__ = ("_free", "_lanes", "_lock", "_passed", "waiting")
 
     def __init__(self, places: int = 1) -> None:
         self._free = places
-        self._waiting = 0
+        self.waiting = 0
         self._lock = Lock()
         self._lanes: tuple[deque[_Waiter], ...] = tuple(deque() for _ in range(PRIORITIES))
         self._passed = [0] * PRIORITIES
 
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return self._waiting
-
     def try_enter(self) -> bool:
         """Take a place if one is free and nobody waits for it."""
         with self._lock:
-            if self._waiting or not self._free:
+            if self.waiting or not self._free:
                 return False
             self._free -= 1
             return True
@@ -63,11 +58,11 @@ class Line:
         """Take a place, after waiting for one."""
         waiter = _Waiter()
         with self._lock:
-            if self._free and not self._waiting:
+            if self._free and not self.waiting:
                 self._free -= 1
                 return
             self._lanes[priority].append(waiter)
-            self._waiting += 1
+            self.waiting += 1
         try:
             await waiter.future
         except BaseException:
@@ -75,7 +70,7 @@ class Line:
                 called = waiter.called
                 if not called:
                     waiter.gone = True
-                    self._waiting -= 1
+                    self.waiting -= 1
             if called:
                 self.leave()  # the turn had come, but nobody is there to use it
             raise
@@ -88,7 +83,7 @@ class Line:
                 if waiter is None:
                     self._free += 1
                     return
-                self._waiting -= 1
+                self.waiting -= 1
                 waiter.called = True
             with contextlib.suppress(RuntimeError):  # its event loop was closed under it: the next one
                 waiter.loop.call_soon_threadsafe(waiter.wake)

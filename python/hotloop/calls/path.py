@@ -12,6 +12,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..observe.events import CacheState, CallFinished, CallStarted, Event, Observer
@@ -97,6 +98,8 @@ class CallPath:
             CacheError: the mode is "only" and nothing is stored.
             Exception: what the work raised on its last attempt.
         """
+        if self.free(call):
+            return Outcome(await self._attempts.first(call, partial(self._gate.run, call)), "bypass")
         observed, start = self.observer is not None, 0.0
         if observed:
             start = self._clock.monotonic()
@@ -141,11 +144,7 @@ class CallPath:
             return done
 
     async def _execute(self, call: Call[T]) -> _Done[T]:
-        async def attempt() -> T:
-            async with self._gate.passage(call.demand):
-                return await call.run()
-
-        value = await self._attempts.first(call, attempt)
+        value = await self._attempts.first(call, partial(self._gate.run, call))
         return _Done(value, self._caches(call) and await self._encoded(call, value))
 
     async def _encoded(self, call: Call[T], value: T) -> bool:
@@ -213,8 +212,8 @@ class CallPath:
             self._end(call, start, found.cache, found.tier)
         return found
 
-    def free(self, call: StreamCall) -> bool:
-        """Whether `call` has no tier to be in and nobody to share with.
+    def free(self, call: Call[Any] | StreamCall) -> bool:
+        """Whether `call` has no tier to be in, nobody to share with and nobody who hears of it.
 
         The caller may then do the work itself, within `attempt` and a `passage`.
         """

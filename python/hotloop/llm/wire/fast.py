@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..._core import BufferPool
 from ...calls.loop import running_loop
@@ -19,6 +20,7 @@ from .base import LOCAL, Answer, broken, no_connection, origin, proxy_error, sil
 try:
     from pyreqwest.client import Client, ClientBuilder
     from pyreqwest.exceptions import BuilderError, PyreqwestError, RequestTimeoutError
+    from pyreqwest.http import Url
 except ImportError as missing:
     raise MissingExtraError('the wire "pyreqwest" (llm_client.wire)', "fast") from missing
 
@@ -38,6 +40,7 @@ T = TypeVar("T")
 
 _PATIENCES = 8
 """Time-outs belong to a client of pyreqwest: so many are kept, for calls that have time-outs of their own."""
+_NO_LOOP: tuple[Callable[[], asyncio.AbstractEventLoop | None], dict[float, Client]] = lambda: None, {}
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
@@ -67,6 +70,8 @@ class FastWire:
     def __init__(self, settings: LLMClientConfig) -> None:
         self._settings = settings
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Client]] = WeakKeyDictionary()
+        self._latest = _NO_LOOP
+        self._parsed = lru_cache(64)(Url)
 
     async def send(
         self,
@@ -114,16 +119,17 @@ class FastWire:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, patience: float | None
     ) -> RequestBuilder:
         running = running_loop()
-        clients = self._loops.get(running)
-        if clients is None:
-            clients = self._loops[running] = {}
+        loop, clients = self._latest
+        if loop() is not running:
+            clients = self._loops.setdefault(running, {})
+            self._latest = ref(running), clients
         patience = self._settings.timeout if patience is None else patience
         client = clients.get(patience)
         if client is None:
             while len(clients) >= _PATIENCES:
                 del clients[next(iter(clients))]  # its requests under way go on
             client = clients[patience] = self._client(urlsplit(url).hostname or "", patience)
-        return client.request(method, url).headers(headers).body_bytes(body)
+        return client.request(method, self._parsed(url)).headers(headers).body_bytes(body)
 
     def _client(self, host: str, patience: float) -> Client:
         settings = self._settings
@@ -165,6 +171,7 @@ class FastWire:
 
     async def aclose(self) -> None:
         """Close the clients of the running loop; those of other loops close with their loops."""
+        self._latest = _NO_LOOP
         for client in self._loops.pop(asyncio.get_running_loop(), {}).values():
             await client.close()
 
