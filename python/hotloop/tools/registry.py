@@ -24,7 +24,8 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 class RegistryStats(NamedTuple):
     """What a registry holds, and how its look-ups were answered.
 
-    A look-up that misses the hot cache is resolved: exactly, then by alias, then by spelling.
+    A look-up that misses the hot cache is resolved: exactly, then by alias, then by spelling. The calls of one batch
+    look each name up once.
     """
 
     tools: int
