@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+PAGES = [*(HERE / "typed").glob("*.py"), *(HERE.parent / "examples").glob("*.py")]
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in (HERE / "typed").glob("*.py")))
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in sorted(PAGES)])
 def test_what_people_write_is_typed(page):
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", f"typed/{page}"],
+        [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", str(page)],
         cwd=HERE,
         capture_output=True,
         text=True,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 __all__ = ["ToolCall"]
 
 
+A = TypeVar("A", bound=dict[str, Any] | str, default=dict[str, Any] | str, covariant=True)
+
+
 @dataclass(frozen=True, slots=True, init=False)
-class ToolCall:
+class ToolCall(Generic[A]):
     """One call of a tool.
 
     Attributes:
@@ -20,10 +25,10 @@ class ToolCall:
     """
 
     name: str
-    args: dict[str, Any] | str
+    args: A
     id: str | None = None
 
-    def __init__(self, name: str, args: dict[str, Any] | str, id: str | None = None) -> None:  # noqa: A002 - its name
+    def __init__(self: ToolCall, name: str, args: dict[str, Any] | str, id: str | None = None) -> None:  # noqa: A002 - its name
         _set_name(self, name)
         _set_args(self, args)
         _set_id(self, id)

@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 from pydantic import BaseModel
 
-from hotloop import Agent, Tool, ToolRegistry, tool
+from hotloop import Agent, Tool, ToolCall, ToolPipeline, ToolRegistry, tool
 
 
 @tool
@@ -50,6 +50,25 @@ assert_type(tool(Order)(count=1), Order)
 shop.price()  # type: ignore[call-arg]
 shop.price(1)  # type: ignore[arg-type]
 plain(1)  # type: ignore[arg-type]
+
+
+@tool(approval=lambda call: "it is dear" if call.args["amount"] > 100 else False)
+def pay(amount: int) -> int:
+    return amount
+
+
+def dear(call: ToolCall) -> bool:
+    return "dear" in call.args
+
+
+tool(approval=dear)(plain.func)
+
+
+async def run(pipeline: ToolPipeline) -> None:
+    calls = [ToolCall("plain", {"path": "a"}), ToolCall("plain", '{"path": "b"}'), ToolCall("pay", {"amount": 1})]
+    assert_type(calls, list[ToolCall])
+    await pipeline.run_batch(calls)
+
 
 tools: list[Tool] = [plain, look, shop.price, shop.buy]
 Agent("openai:m", [plain, shop.price, len, Order])

@@ -12,7 +12,7 @@ from .content import words_of
 
 __all__ = ["Approval", "Approver", "Decision", "Question", "reason_to_ask"]
 
-Approval = Literal["never", "always"] | Callable[[ToolCall], bool | str]
+Approval = Literal["never", "always"] | Callable[[ToolCall[dict[str, Any]]], bool | str]
 """Whether a call needs a yes: never, always, or as a function of the call says: False for no, True for yes, or a text
 that tells the person why. The function gets the arguments validated, as JSON values by name."""
 
@@ -30,7 +30,7 @@ class Question:
         reason: why it needs one, in the words of the tool's approval function; empty where there are none.
     """
 
-    call: ToolCall
+    call: ToolCall[dict[str, Any]]
     reason: str = ""
 
 
@@ -38,7 +38,7 @@ Approver = Callable[[Question], Decision | Awaitable[Decision]]
 """Answers a question, at once or when it is awaited. It runs on the event loop and must not block it."""
 
 
-def reason_to_ask(approval: Approval, call: ToolCall) -> str | None:
+def reason_to_ask(approval: Approval, call: ToolCall[dict[str, Any]]) -> str | None:
     """Return why a call needs a yes ("" for no particular reason), or None where it needs none.
 
     Raises:

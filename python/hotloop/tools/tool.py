@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from dataclasses import replace
 from functools import cached_property
@@ -269,7 +270,7 @@ class Tool(Generic[P, R]):
             return None
         return reason_to_ask(self.approval, self.shown(call))
 
-    def shown(self, call: ToolCall) -> ToolCall:
+    def shown(self, call: ToolCall) -> ToolCall[dict[str, Any]]:
         """Return a call as a person is shown it: by the tool's own name, with the arguments that it will get.
 
         They are validated for this alone: what can be read only once must still be there for the function.
@@ -279,9 +280,10 @@ class Tool(Generic[P, R]):
         """
         args = self.validate(call.args)
         try:
-            return replace(call, name=self.name, args=self._spec.adapter.serializer.to_python(args, mode="json"))
+            told = self._spec.adapter.serializer.to_python(args, mode="json")
         except ValueError:  # no JSON form: as it was asked for
-            return replace(call, name=self.name)
+            told = json.loads(call.args) if isinstance(call.args, str) else call.args
+        return cast("ToolCall[dict[str, Any]]", replace(call, name=self.name, args=told))
 
     @cached_property
     def identity(self) -> str:
