@@ -255,6 +255,8 @@ async def test_bad_arguments_are_refused(client):
         Agent(client, [add, add])
     with pytest.raises(hotloop.ModelError, match="nowhere"):
         Agent("nowhere:model")
+    with pytest.raises(hotloop.ModelError, match="no provider serves None"):
+        Agent(None)
 
 
 def test_a_person_at_a_prompt_needs_no_event_loop(origin, monkeypatch):

@@ -269,6 +269,8 @@ async def test_the_environment_names_server_and_key(origin, monkeypatch):
     [
         ("gpt-5", {}, UnknownModelError, "openai:MODEL"),
         ("", {}, UnknownModelError, "local:smollm2"),
+        (None, {}, UnknownModelError, "no provider serves None"),
+        ("openai:m", {"base_url": "http://h", "api_key": "k", "fallback": [None]}, UnknownModelError, "serves None"),
         ("openai:", {}, UnknownModelError, "local:smollm2"),
         ("mistral:x", {}, UnknownModelError, "no provider 'mistral'"),
         ("local:llama", {}, UnknownModelError, "local:smollm2"),

@@ -105,8 +105,8 @@ class Agent(Generic[T]):
         self.instructions = instructions
         self.tools = ToolRegistry(tools, config=self.config)
         self._approve = approve
-        self._owns_client = isinstance(model, str)
-        self.client = LLMClient(model, config=self.config) if isinstance(model, str) else model
+        self._owns_client = not isinstance(model, LLMClient)
+        self.client = model if isinstance(model, LLMClient) else LLMClient(model, config=self.config)
         self._structure = None if output_type is str else structure_of(output_type)
 
     async def run(self, task: str, *, conversation: Conversation | None = None) -> RunResult[T]:

@@ -89,7 +89,7 @@ class LLMClient:
         self.model = model
         self.config = config
         providers = [provider_of(model, base_url, api_key, config)]
-        providers += [provider_of(name, None, None, config) for name in fallback if isinstance(name, str)]
+        providers += [provider_of(name, None, None, config) for name in fallback if not isinstance(name, LLMClient)]
         self._owned: Cache | None = None
         if opens:  # not before it is sure that there is somebody to ask
             from ..cache import open_cache

@@ -33,7 +33,8 @@ def provider_of(model: str, base_url: str | None, api_key: str | None, config: C
         MissingKeyError: a hosted model without a key.
         MissingExtraError: the embedded model is not installed.
     """
-    kind, separator, name = model.partition(":")
+    # what is no text is mostly a variable that is not set
+    kind, separator, name = model.partition(":") if isinstance(model, str) else ("", "", "")
     if not separator or not name.strip():
         raise UnknownModelError(f"no provider serves {model!r}: write provider and model; there are {_KNOWN}")
     if kind == "openai":
