@@ -131,7 +131,8 @@ class Reply(Generic[T]):
     @property
     def text(self) -> str:
         """The answer's text; empty where the model only called tools."""
-        return text_of(self.message)
+        content = self.raw["choices"][0]["message"].get("content")
+        return content if type(content) is str else text_of(self.message)
 
     @property
     def output(self) -> T:

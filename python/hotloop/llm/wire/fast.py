@@ -20,14 +20,13 @@ from .base import LOCAL, Answer, broken, no_connection, origin, proxy_error, sil
 try:
     from pyreqwest.client import Client, ClientBuilder
     from pyreqwest.exceptions import BuilderError, PyreqwestError, RequestTimeoutError
-    from pyreqwest.http import Url
+    from pyreqwest.http import HeaderMap, Url
 except ImportError as missing:
     raise MissingExtraError('the wire "pyreqwest" (llm_client.wire)', "fast") from missing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
-    from pyreqwest.http import HeaderMap
     from pyreqwest.request import RequestBuilder
     from pyreqwest.response import ResponseBodyReader
 
@@ -72,6 +71,7 @@ class FastWire:
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Client]] = WeakKeyDictionary()
         self._latest = _NO_LOOP
         self._parsed = lru_cache(64)(Url)
+        self._headers: tuple[Mapping[str, str], HeaderMap] = {}, HeaderMap()
 
     async def send(
         self,
@@ -129,7 +129,10 @@ class FastWire:
             while len(clients) >= _PATIENCES:
                 del clients[next(iter(clients))]  # its requests under way go on
             client = clients[patience] = self._client(urlsplit(url).hostname or "", patience)
-        return client.request(method, self._parsed(url)).headers(headers).body_bytes(body)
+        known, read = self._headers
+        if known != headers:  # mostly they are those of the request before
+            known, read = self._headers = dict(headers), HeaderMap(headers)
+        return client.request(method, self._parsed(url)).headers(read).body_bytes(body)
 
     def _client(self, host: str, patience: float) -> Client:
         settings = self._settings
