@@ -211,17 +211,17 @@ def test_the_server_side_gives_what_the_arithmetic_here_gives(redis_server):
                 here, there = quota.reserve(now, Amounts(*facts)), await shared.reserve(scope, Amounts(*facts))
                 assert there.wait == pytest.approx(here.wait, abs=1e-4)
                 assert there.settled == pytest.approx(here.settled)
-                grants.append(here)
+                grants.append((here, there))
             elif grants and kind == "settle":
                 which, took = facts
-                grant = grants.pop(which % len(grants))
-                quota.settle(now, grant, Amounts(*took))
-                shared.settle(scope, grant, Amounts(*took))
+                here, there = grants.pop(which % len(grants))
+                quota.settle(now, here, Amounts(*took))
+                shared.settle(scope, there, Amounts(*took))
             elif grants:
                 which, *said = facts
-                grant = grants[which % len(grants)]
-                quota.correct(now, grant, Report(*said), 1.5)
-                shared.correct(scope, grant, Report(*said), 1.5)
+                here, there = grants[which % len(grants)]
+                quota.correct(now, here, Report(*said), 1.5)
+                shared.correct(scope, there, Report(*said), 1.5)
 
     nothing, refused = (None,) * 4, (None, True)
     learned_late = [  # a quota that becomes known after calls that had to wait
