@@ -167,6 +167,35 @@ fn a_value_larger_than_any_entry_is_not_stored() {
     assert_eq!(cache.stats(&mut dropped).bytes, 0);
 }
 
+/// Else it would drain its shard, then the next ones, and there would be no room for most other keys.
+#[test]
+fn a_key_taken_out_and_stored_again_leaves_room_for_others() {
+    let clock = Manual::default();
+    let cache: HotCache<u64, _> = HotCache::with_seed(8192, None, &clock, 1).unwrap();
+    let put = |text: &str, number| {
+        let key = Key::text(&format!("{text} {number}"));
+        cache.put(&key, number, Ttl::Never, 1, &mut Dropped::new());
+    };
+    for number in 0..30_000 {
+        cache.remove(&Key::text("taken 0"), &mut Dropped::new());
+        put("other", number);
+        put("taken", 0);
+    }
+    let mut hits = 0;
+    for _ in 0..8 {
+        hits = 0;
+        for number in 0..4000 {
+            let key = Key::text(&format!("wanted {number}"));
+            match cache.get(&key, |_| (), &mut Dropped::new()) {
+                Some(()) => hits += 1,
+                None => put("wanted", number),
+            }
+        }
+    }
+    assert_eq!(hits, 4000);
+    assert_eq!(cache.len(&mut Dropped::new()), 8192);
+}
+
 /// Threads that get and put at random see only values of the key that they asked for, and lose none.
 #[test]
 fn threads_agree() {

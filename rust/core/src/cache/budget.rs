@@ -10,15 +10,19 @@ use super::{
 pub(super) struct Budget {
     capacity: u64,
     max_bytes: u64,
+    /// Halvings that make a shard's part of all entries.
+    halvings: u32,
     entries: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Budget {
-    pub(super) fn new(capacity: u64, max_bytes: u64) -> Self {
+    /// For a power of two of shards.
+    pub(super) fn new(capacity: u64, max_bytes: u64, shards: u64) -> Self {
         Self {
             capacity,
             max_bytes,
+            halvings: shards.ilog2(),
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -61,6 +65,12 @@ impl Budget {
         size <= self.max_bytes.min(MAX_SIZE)
     }
 
+    /// Three quarters of a shard's part of all entries: chance alone hardly leaves it fewer, so it should lose no more.
+    pub(super) fn small_part(&self) -> u64 {
+        let part = self.entries() >> self.halvings;
+        part - part / 4
+    }
+
     pub(super) fn capacity(&self) -> u64 {
         self.capacity
     }
@@ -89,7 +99,7 @@ mod tests {
     #[cfg(not(loom))]
     #[test]
     fn what_does_not_fit_takes_nothing() {
-        let budget = Budget::new(2, 100);
+        let budget = Budget::new(2, 100, 1);
         assert!(budget.take(60));
         assert!(!budget.take(41));
         assert_eq!((budget.entries(), budget.bytes()), (1, 60));
@@ -107,7 +117,7 @@ mod tests {
     fn loom_threads_never_take_more_than_there_is() {
         use loom::{sync::Arc, thread};
         loom::model(|| {
-            let budget = Arc::new(Budget::new(1, 10));
+            let budget = Arc::new(Budget::new(1, 10, 1));
             let taker = |size| {
                 let budget = Arc::clone(&budget);
                 move || {

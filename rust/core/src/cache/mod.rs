@@ -150,10 +150,9 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
             hits: Recent::default(),
             misses: AtomicU64::new(0),
         };
-        let shards = (0..shards).map(shard).collect();
         Ok(Self {
-            shards,
-            budget: Budget::new(capacity, max_bytes),
+            shards: (0..shards).map(shard).collect(),
+            budget: Budget::new(capacity, max_bytes, shards),
             hasher,
             clock,
         })
@@ -257,23 +256,22 @@ impl<V, C: Clock, S: Sharing> HotCache<V, C, S> {
         while let Some(next) = new {
             new = shard.change().put(next, now, &self.budget, dropped);
             if new.is_some() {
-                self.evict_anywhere(hash, dropped);
+                self.evict_from_fullest(dropped);
             }
         }
     }
 
-    /// Drops one entry of the first shard that has any: the room of a cache belongs to all of its shards.
+    /// Makes room for a shard that has too few entries to make it: the room of a cache belongs to all of its shards.
+    ///
+    /// Else a key that is taken out and stored again, while others are stored, would drain its shard for good.
     #[cold]
-    fn evict_anywhere(&self, hash: u64, dropped: &mut Dropped<V>) {
-        let first = (hash >> 32) as usize % self.shards.len();
-        let (before, after) = self
+    fn evict_from_fullest(&self, dropped: &mut Dropped<V>) {
+        let fullest = self
             .shards
-            .split_at_checked(first)
-            .unwrap_or((&self.shards, &[]));
-        for shard in after.iter().chain(before) {
-            if shard.change().evict(&self.budget, dropped) {
-                return;
-            }
+            .iter()
+            .max_by_key(|shard| shard.table.read().len());
+        if let Some(shard) = fullest {
+            shard.change().evict(&self.budget, dropped);
         }
     }
 

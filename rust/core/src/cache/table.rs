@@ -113,7 +113,7 @@ impl<V> Table<V> {
 
     /// Stores an entry in the place of an older one, or beside the others where there is room.
     ///
-    /// Gives it back where there is no room and nothing here to evict.
+    /// Gives it back where there is no room, and too little here to evict.
     pub(super) fn put<'a>(
         &mut self,
         new: New<'a, V>,
@@ -134,7 +134,8 @@ impl<V> Table<V> {
             self.take(slot, budget, dropped);
         }
         while !budget.take(new.size) {
-            let victim = self.victim();
+            let few = (self.len() as u64) < budget.small_part();
+            let victim = if few { NONE } else { self.victim() };
             let Some(entry) = at(&mut self.slots.nodes, victim) else {
                 return Some(new);
             };
@@ -200,15 +201,17 @@ impl<V> Table<V> {
             .victim(&mut self.slots.nodes, |entry| hasher.hash(&entry.key()))
     }
 
-    /// Drops the entry that matters least; false where there is none.
-    pub(super) fn evict(&mut self, budget: &Budget, dropped: &mut Dropped<V>) -> bool {
+    /// Drops the entry that matters least, if there is any.
+    pub(super) fn evict(&mut self, budget: &Budget, dropped: &mut Dropped<V>) {
         let slot = self.victim();
-        if slot == NONE {
-            return false;
+        if slot != NONE {
+            self.evictions += 1;
+            self.take(slot, budget, dropped);
         }
-        self.evictions += 1;
-        self.take(slot, budget, dropped);
-        true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.used()
     }
 
     /// Takes an entry out and says whether it was live.
