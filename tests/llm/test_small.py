@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotloop import Done, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
+from hotloop.llm.providers.base import Question
+from hotloop.llm.providers.local import LocalStream
 from hotloop.llm.providers.small import ONE_LINE, cut, read_call, render, tokens
 
 LIST = {"name": "list_directory", "description": "List a directory.", "parameters": {"properties": {"path": {}}}}
@@ -257,3 +260,17 @@ def test_a_written_call_is_read_back(name, arguments):
     written = f"{name}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
     read, text = read_call(written)
     assert (read, json.loads(text)) == (name, arguments)
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["with its end mark", "without"])
+def test_a_call_that_was_written_streams_as_a_tool_call(marked):
+    stream = LocalStream(Question({"grammar": "root ::= call"}, []))
+    written = [*'find_text(text="x")']
+    chunks = [{"choices": [{"delta": {"content": piece}}]} for piece in written]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    lines = [json.dumps(chunk).encode() for chunk in chunks] + [b"[DONE]"] * marked
+    events = [event for line in lines for event in stream.events(b"data: %b\n\n" % line)]
+    events += stream.finish()
+    assert [type(event) for event in events] == [ToolCallStart, ToolCallDelta, ToolCallEnd, Usage, Done]
+    (call,) = events[-1].reply.tool_calls
+    assert (call.name, call.args, events[2].call) == ("find_text", '{"text": "x"}', call)
