@@ -268,6 +268,8 @@ class TestEditing:
             (b"a\r\nb\r\n", "a", "x\ny", b"x\r\ny\r\nb\r\n"),
             (b"a\r\nb\nc\r\n", "b", "x\ny", b"a\r\nx\ny\nc\r\n"),
             (b"a\r\nb\r\nc\n", "a\nb", "x\ny", b"x\r\ny\r\nc\n"),
+            (b"a\r\nb\nc\r\n", "a\nb\nc\n", "x\ny\n", b"x\r\ny\r\n"),
+            (b"a\r\nb\nc+\r\nd\n", "b\nc+\nd", "x", b"a\r\nx\n"),
             ("Grüße\n".encode("latin-1"), "Grüße", "Größe", "Größe\n".encode("latin-1")),
             ("Grüße\nab\n".encode("latin-1"), "ab", "café", "Grüße\ncafé\n".encode("latin-1")),
             ("Grüße\n".encode() + b"\xff\n", "Grüße", "Größe", "Größe\n".encode() + b"\xff\n"),

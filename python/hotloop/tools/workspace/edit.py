@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import NamedTuple
 
 from ...errors import WorkspaceError
@@ -46,10 +47,19 @@ def replaced(content: bytes, path: str, old: str, new: str, *, every: bool) -> E
         if every_end or _encoded(old, encoding) not in content:
             old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
     before, after = _encoded(old, encoding), _encoded(new, encoding)
+    if b"\r\n" in before and before not in content:
+        before = _mixed(content, before)
     starts = _starts(content, before)
     _check(len(starts), path, [content.count(b"\n", 0, start) + 1 for start in starts[:_SHOWN_LINES]], every=every)
     lines = [content.count(b"\n", 0, start) + 1 for start in starts]
     return Edited(content.replace(before, after), lines)
+
+
+def _mixed(content: bytes, part: bytes) -> bytes:
+    """Return `part` with the line ends that it has in a file that mixes them, if there is one such spelling."""
+    lines = map(re.escape, part.split(b"\r\n"))
+    found = set(re.findall(b"\r?\n".join(lines), content))
+    return found.pop() if len(found) == 1 else part
 
 
 def _replaced_utf16(content: bytes, path: str, old: str, new: str, *, every: bool) -> Edited:
