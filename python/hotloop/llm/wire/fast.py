@@ -16,6 +16,7 @@ from ...calls.loop import running_loop
 from ...errors import ConfigError, HotloopError, MissingExtraError
 from ..text import brief
 from .base import LOCAL, Answer, broken, no_connection, origin, proxy_error, silent, unreached
+from .leaving import wait_when_leaving
 
 try:
     from pyreqwest.client import Client, ClientBuilder
@@ -67,6 +68,7 @@ class FastWire:
     """
 
     def __init__(self, settings: LLMClientConfig) -> None:
+        wait_when_leaving()
         self._settings = settings
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Client]] = WeakKeyDictionary()
         self._latest = _NO_LOOP
