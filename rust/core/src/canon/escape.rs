@@ -1,8 +1,6 @@
 //! Copies text and escapes what a JSON string may not hold.
 
-use super::scan::{
-    BLOCK, STRIDE, first_special, first_special_of_many, is_plain, is_special, short_word,
-};
+use super::scan::{BLOCK, STRIDE, first_special, is_plain, is_special, short_word, specials};
 
 /// An escape takes at most six bytes (`\u001f`), and a block is stored whole before its escapes are known.
 pub(super) const WIDEST: usize = 6;
@@ -54,12 +52,23 @@ pub(super) fn escape_strides(text: &[u8], out: &mut [u8]) -> (usize, usize) {
         if is_plain(stride) {
             at += STRIDE;
             read += STRIDE;
-        } else {
-            let clean = first_special_of_many(stride);
-            at += clean;
-            at += escape_byte(stride[clean], &mut out[at..]);
-            read += clean + 1;
+            continue;
         }
+        let (mut found, mut from) = (specials(stride), 0);
+        while found != 0 {
+            let place = found.trailing_zeros() as usize;
+            at += place - from;
+            at += escape_byte(stride[place], &mut out[at..]);
+            from = place + 1;
+            // What follows is stored anew, as far as a stride reaches: fewer branches than storing what is needed.
+            let Some(next) = text[read + from..].first_chunk::<STRIDE>() else {
+                return (read + from, at);
+            };
+            out[at..at + STRIDE].copy_from_slice(next);
+            found &= found - 1;
+        }
+        at += STRIDE - from;
+        read += STRIDE;
     }
     (read, at)
 }

@@ -32,14 +32,13 @@ pub(super) fn is_plain(stride: &[u8; STRIDE]) -> bool {
     found.move_mask() == 0
 }
 
-/// The position of the first such character in a stride, [`STRIDE`] if there is none; without a branch.
+/// Which bytes of a stride are such characters, a bit for each.
 #[inline]
-pub(super) fn first_special_of_many(stride: &[u8; STRIDE]) -> usize {
+pub(super) fn specials(stride: &[u8; STRIDE]) -> u64 {
     let blocks = stride.as_chunks::<BLOCK>().0.iter().rev();
-    let found = blocks.fold(0_u64, |found, block| {
+    blocks.fold(0, |found, block| {
         found << BLOCK | u64::from(special(block).move_mask().unsigned_abs())
-    });
-    found.trailing_zeros() as usize
+    })
 }
 
 /// Fewer than eight bytes, filled up to eight; without a loop over them.
@@ -87,9 +86,8 @@ mod tests {
                         let mut stride = [around; STRIDE];
                         stride[at * BLOCK + place] = byte;
                         assert_eq!(is_plain(&stride), !is_special(byte));
-                        let want = at * BLOCK + place;
-                        let want = if is_special(byte) { want } else { STRIDE };
-                        assert_eq!(first_special_of_many(&stride), want);
+                        let want = u64::from(is_special(byte)) << (at * BLOCK + place);
+                        assert_eq!(specials(&stride), want);
                     }
                     let len = place.min(7);
                     let mut padded = [b' '; 8];
