@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import cachebox
@@ -26,13 +27,13 @@ def orjson_key(body: Any) -> bytes:
     return hashlib.sha256(orjson.dumps(body, None, SORTED)).digest()
 
 
-def cache_key(size: int = 32 << 10) -> list[Candidate]:
-    """The key of a chat body."""
-    body = chat_body(size)
+def cache_key(bodies: int = 1, size: int = 32 << 10) -> list[Candidate]:
+    """The keys of so many chat bodies, in turn: of one, the processor learns the branches."""
+    body = cycle([chat_body(size, seed) for seed in range(bodies)]).__next__
     return [
-        repeated("hotloop.cache_key", lambda: hotloop.cache_key(body), 200),
-        repeated("orjson sorted + SHA-256", lambda: orjson_key(body), 200),
-        repeated("hotloop.request_key", lambda: hotloop.request_key(body), 200),
+        repeated("hotloop.cache_key", lambda: hotloop.cache_key(body()), 200),
+        repeated("orjson sorted + SHA-256", lambda: orjson_key(body()), 200),
+        repeated("hotloop.request_key", lambda: hotloop.request_key(body()), 200),
     ]
 
 
@@ -149,6 +150,7 @@ def pooled(size: int = 1 << 20) -> list[Candidate]:
 
 RACES: dict[str, Callable[[], list[Candidate]]] = {
     "`cache_key`, 32 KB chat body, against orjson sorted + SHA-256": cache_key,
+    "`cache_key`, 40 such bodies in turn, same peer": lambda: cache_key(40),
     "`request_key`, wire bytes seen before, 32 KB, against parse + sort + SHA-256": wire_key,
     "`KeyChain`, 1000 turns of 2 KB, against orjson + SHA-256 of the whole each turn": lambda: growing(
         chain, "KeyChain"

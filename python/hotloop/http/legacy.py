@@ -97,8 +97,8 @@ class AsyncHotTransport(httpx.AsyncBaseTransport):
 class HotTransport(httpx.BaseTransport):
     """The synchronous twin of `AsyncHotTransport`; may be used from several threads.
 
-    Requests that are neither stored nor joined are sent in the caller's thread. The others run in a thread of hotloop's
-    own, which all such transports of the process share.
+    Requests are sent in the caller's thread where no tier and no stream has to be waited for. The others run in a
+    thread of hotloop's own, which all such transports of the process share.
     """
 
     def __init__(
