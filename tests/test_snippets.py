@@ -1,4 +1,4 @@
-"""What the README and the documentation show for the SDKs works when it is pasted."""
+"""What the README shows, and the documentation for the SDKs, works when it is pasted."""
 
 import os
 import re
@@ -20,6 +20,12 @@ SNIPPETS = [
     for number, block in enumerate(_BLOCK.findall(page.read_text("utf-8")))
     if "http_client=" in block
 ]
+OWN = {  # a name in the README's other snippets, and what they print
+    "LLMClient(": r"miss (.+)\nhit \1\n",
+    "ToolPipeline(": r"4\n9\nError: .*number.*\n",
+    "Agent(": r".+\n",
+    "HotCache(": r"21 degrees and sunny\n",
+}
 
 
 def test_both_sdks_are_shown():
@@ -29,6 +35,18 @@ def test_both_sdks_are_shown():
         assert "AsyncAnthropic(http_client=hotloop.http_client(" in text
 
 
+def pasted(snippet: str, folder: Path, variables: dict[str, str]) -> str:
+    """Run a snippet and return what it prints."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("HOTLOOP_", "OPENAI_"))}
+    env |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), **variables}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", snippet],
+        cwd=folder, env=env, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_a_snippet_works_when_it_is_pasted(snippet, tmp_path):
     def say(seen: Seen):
@@ -36,17 +54,22 @@ def test_a_snippet_works_when_it_is_pasted(snippet, tmp_path):
         return whole(answer(endpoint, f"Paris, said request {len(server.requests)}."))
 
     with Faulty(say) as server:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HOTLOOP_", "OPENAI_"))}
-        env |= {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.url}
-        env |= {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": server.root}
-        env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-        done = subprocess.run(
-            [sys.executable, "-W", "error::RuntimeWarning", "-c", snippet],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+        openai = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.url}
+        anthropic = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": server.root}
+        printed = pasted(snippet, tmp_path, openai | anthropic)
     if "asyncio.run" in snippet:  # the others only make the client
-        said = done.stdout.splitlines()
+        said = printed.splitlines()
         assert len(server.requests) == 1
         assert (len(said), len(set(said))) == (2, 1)
         assert "request 1" in said[0] or "hello" in said[0]
+
+
+def test_all_snippets_of_the_readme_are_run():
+    others = [block for block in _BLOCK.findall((ROOT / "README.md").read_text("utf-8")) if "http_client=" not in block]
+    assert [sum(name in block for name in OWN) for block in others] == [1] * len(OWN)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_snippet_of_our_own_works_when_it_is_pasted(name, tmp_path):
+    (snippet,) = (block for block in _BLOCK.findall((ROOT / "README.md").read_text("utf-8")) if name in block)
+    assert re.fullmatch(OWN[name], pasted(snippet, tmp_path, {}))
