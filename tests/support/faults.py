@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .listener import Listener
+
 RESET = object()  # the connection breaks: the client's kernel hears RST
 CLOSE = object()  # the connection ends: the client's kernel hears FIN
 Step = bytes | threading.Event | object
@@ -47,7 +49,7 @@ def chunked(*pieces: bytes | threading.Event, end: bool = True, **headers: str) 
     return [*steps, b"0\r\n\r\n"] if end else steps
 
 
-class Faulty:
+class Faulty(Listener):
     """The server; a context manager.
 
     Args:
@@ -56,17 +58,16 @@ class Faulty:
     """
 
     def __init__(self, answer: list[Step] | Callable[[Seen], list[Step]]) -> None:
+        super().__init__()
         self.answer = answer if callable(answer) else (lambda _: answer)
         self.requests: list[Seen] = []
         self.gone = threading.Semaphore(0)  # released for each connection that has ended
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -76,28 +77,17 @@ class Faulty:
         """Say this from now on."""
         self.answer = lambda _: answer
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
     def __exit__(self, *_):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+        super().__exit__()
         with self._lock:
             for connection in self._open:
                 connection.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+    def _take(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._open.add(connection)
+        super()._take(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:

@@ -3,14 +3,15 @@
 import contextlib
 import socket
 import ssl
-import threading
 
 import h2.config
 import h2.connection
 import h2.events
 
+from .listener import Listener
 
-class Http2:
+
+class Http2(Listener):
     """The server; a context manager.
 
     Args:
@@ -19,35 +20,17 @@ class Http2:
     """
 
     def __init__(self, certificate, key, body: bytes) -> None:
+        super().__init__()
         self.paths: list[str] = []
         self.connections = 0
         self._body = body
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
         self._context.set_alpn_protocols(["h2"])
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self._listener.getsockname()[1]}/v1"
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        return f"https://localhost:{self.port}/v1"
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), self._context.wrap_socket(connection, server_side=True) as stream:

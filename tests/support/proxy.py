@@ -4,8 +4,10 @@ import contextlib
 import socket
 import threading
 
+from .listener import Listener
 
-class Proxy:
+
+class Proxy(Listener):
     """The proxy; a context manager.
 
     Args:
@@ -14,32 +16,14 @@ class Proxy:
     """
 
     def __init__(self, target, answer: bytes | None = None) -> None:
+        super().__init__()
         self.heads: list[bytes] = []  # what was asked of it
         self._target = target
         self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
 
     @property
     def netloc(self) -> str:
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        return f"127.0.0.1:{self.port}"
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
